@@ -1,0 +1,189 @@
+"""Shapes, dtypes and checks at the border: what a user gives becomes an array that the inside can trust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from mossy.errors import (
+    EmptyBatch,
+    InvalidDtype,
+    InvalidParameter,
+    InvalidShape,
+    NotFinite,
+    NothingKnown,
+    UnknownName,
+)
+
+__all__ = ["as_batch", "as_known", "as_vector", "check_fraction", "check_integer", "check_number", "choose"]
+
+T = TypeVar("T")
+
+
+def as_batch(
+    given: ArrayLike, name: str, d: int | None = None, dtype: DTypeLike = np.float32
+) -> tuple[NDArray[Any], bool]:
+    """Turn one pattern ``(d,)`` or a batch ``(n, d)`` into a C-contiguous batch of ``dtype``.
+
+    Parameters
+    ----------
+    given
+        One pattern or a batch of booleans, integers or floats.
+    name
+        What the caller calls it, for messages.
+    d
+        The number of neurons that is required; None allows any.
+    dtype
+        The dtype wanted. It is only a copy where ``given`` has another.
+
+    Returns
+    -------
+    tuple
+        The batch ``(n, d)``, and whether one item was given (so that one item is handed back).
+
+    Raises
+    ------
+    InvalidDtype, InvalidShape, EmptyBatch, NotFinite
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise InvalidShape(f"{name}: the rows have different lengths; give an array (n, d).") from error
+    if array.dtype.kind not in "biuf":
+        raise InvalidDtype(
+            f"{name}: dtype {array.dtype} was given; booleans, integers and floats are allowed. "
+            "Encode other data into numbers first."
+        )
+    expected = f"({d},) or (n, {d})" if d is not None else "(d,) or (n, d)"
+    if array.ndim not in (1, 2):
+        raise InvalidShape(
+            f"{name}: shape {array.shape} was given; {expected} is allowed. Flatten each item, "
+            "for example with x.reshape(len(x), -1)."
+        )
+    single = array.ndim == 1
+    batch = array[None] if single else array
+    if batch.shape[0] == 0:
+        raise EmptyBatch(f"{name}: an empty batch of shape {array.shape} was given; give at least one item.")
+    if batch.shape[1] == 0 or (d is not None and batch.shape[1] != d):
+        raise InvalidShape(f"{name}: shape {array.shape} was given; {expected} is allowed.")
+    with np.errstate(over="ignore"):
+        batch = np.ascontiguousarray(batch, dtype=dtype)
+    if batch.dtype.kind == "f" and not _all_finite(batch):
+        bad = np.argwhere(~np.isfinite(batch))[0]
+        raise NotFinite(
+            f"{name}: NaN or infinity (as {batch.dtype}) at item {bad[0]}, entry {bad[1]}; all entries must be finite. "
+            "Replace it, or mark it unknown with known= in a cue."
+        )
+    return batch, single
+
+
+def _all_finite(batch: NDArray[Any]) -> bool:
+    """Whether all entries are finite; one sum answers it in most cases, without a temporary array."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(float(batch.sum())) or bool(np.isfinite(batch).all())
+
+
+def as_vector(given: ArrayLike, name: str, n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """Turn a scalar or ``(n,)`` into a finite vector ``(n,)`` of ``dtype``.
+
+    Raises
+    ------
+    InvalidDtype, InvalidShape, NotFinite
+    """
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise InvalidDtype(f"{name}: dtype {array.dtype} was given; numbers are allowed.")
+    if array.ndim > 1 or (array.ndim == 1 and array.shape != (n,)):
+        raise InvalidShape(f"{name}: shape {array.shape} was given; one number or ({n},) is allowed.")
+    vector = np.ascontiguousarray(np.broadcast_to(array, (n,)), dtype=dtype)
+    if not np.isfinite(vector).all():
+        raise NotFinite(f"{name}: NaN or infinity was given; all entries must be finite.")
+    return vector
+
+
+def as_known(given: ArrayLike | None, cues: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Check the mask of known entries of a batch of cues ``(n, d)``.
+
+    Parameters
+    ----------
+    given
+        None (all is known), one mask ``(d,)`` for the whole batch, or one for each cue ``(n, d)``;
+        booleans, or 0 and 1.
+    cues
+        The batch that it belongs to.
+
+    Returns
+    -------
+    array or None
+        ``(1, d)`` or ``(n, d)`` booleans, or None when every entry is known.
+
+    Raises
+    ------
+    InvalidDtype, InvalidShape, NothingKnown
+    """
+    if given is None:
+        return None
+    array = np.asarray(given)
+    n, d = cues.shape
+    if array.dtype != np.bool_:
+        if array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all():
+            raise InvalidDtype(
+                f"known: dtype {array.dtype} was given; booleans (or 0 and 1) are allowed: True where the cue's entry is true."
+            )
+        array = array.astype(np.bool_)
+    if array.shape not in ((d,), (n, d)):
+        raise InvalidShape(f"known: shape {array.shape} was given; ({d},) or ({n}, {d}) is allowed, as the cue has.")
+    mask = np.ascontiguousarray(array.reshape(-1, d))
+    some = mask.any(axis=1)
+    if not some.all():
+        raise NothingKnown(
+            f"known: no entry is known in cue {int(np.flatnonzero(~some)[0])}; "
+            "at least one must be. Without any known entry there is nothing to recall from."
+        )
+    return None if mask.all() else mask
+
+
+def check_integer(given: object, name: str, low: int, high: int | None = None) -> int:
+    """Return ``given`` as an int in ``low … high`` or raise ``InvalidParameter``."""
+    allowed = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    if isinstance(given, bool | np.bool_) or not isinstance(given, Integral):
+        raise InvalidParameter(f"{name}: {given!r} was given; {allowed} is allowed.")
+    value = int(given)
+    if value < low or (high is not None and value > high):
+        raise InvalidParameter(f"{name}: {value} was given; {allowed} is allowed.")
+    return value
+
+
+def check_number(
+    given: object, name: str, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+) -> float:
+    """Return ``given`` as a finite float in ``low … high`` (``low`` excluded if ``open_low``) or raise ``InvalidParameter``."""
+    lower = f"above {low:g}" if open_low else f"at least {low:g}"
+    if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
+        raise InvalidParameter(f"{name}: {given!r} was given; a number {lower} is allowed.")
+    value = float(given)
+    if not math.isfinite(value) or value < low or value > high or (open_low and value <= low):
+        upper = "" if high == math.inf else f" and at most {high:g}"
+        raise InvalidParameter(f"{name}: {value:g} was given; a finite number {lower}{upper} is allowed.")
+    return value
+
+
+def check_fraction(given: object, name: str) -> float:
+    """Return ``given`` as a float from 0 to 1 or raise ``InvalidParameter``."""
+    return check_number(given, name, 0.0, 1.0)
+
+
+def choose(registry: Mapping[str, T], name: object, what: str) -> T:
+    """Look ``name`` up in a registry or raise ``UnknownName`` with the names that it holds."""
+    if isinstance(name, str) and name in registry:
+        return registry[name]
+    raise UnknownName(f"{what}: {name!r} was given; allowed are {_listed(registry)}.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

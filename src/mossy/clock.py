@@ -1,0 +1,66 @@
+"""What time it is: seconds of the world, or counted steps for training loops and tests."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+
+from mossy.errors import InvalidTime
+
+__all__ = ["Clock", "Seconds", "Steps", "check_time"]
+
+
+def check_time(given: object, name: str) -> float:
+    """Return a time or a duration as a float, or raise ``InvalidTime`` if it is negative or not finite."""
+    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given >= 0:
+        return float(given)
+    raise InvalidTime(f"{name}: {given!r} was given; a finite number of at least 0 is allowed.")
+
+
+class Clock(ABC):
+    """Tells the time as one number that never falls. The laws measure their time constants in its unit."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Return the time in the unit of this clock."""
+
+
+class Seconds(Clock):
+    """Seconds since 1970, from the system. If the system's clock is set back, this one waits until it is reached again."""
+
+    def __init__(self) -> None:
+        self._latest = 0.0
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+        self._latest = max(self._latest, time.time())
+        return self._latest
+
+
+class Steps(Clock):
+    """A clock that moves only when it is told to: one step of a training loop, or a year in a test.
+
+    Parameters
+    ----------
+    start
+        The first time, at least 0.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = check_time(start, "Steps.start")
+
+    def now(self) -> float:
+        """Return the number of steps so far."""
+        return self._now
+
+    def advance(self, steps: float = 1.0) -> float:
+        """Move on by ``steps`` (at least 0, whole or not) and return the new time.
+
+        Raises
+        ------
+        InvalidTime
+            If ``steps`` is negative or not finite; the clock stays as it was.
+        """
+        self._now += check_time(steps, "Steps.advance")
+        return self._now

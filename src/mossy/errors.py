@@ -1,0 +1,109 @@
+"""The errors that mossy raises. Each says what was given, what is allowed and what to do.
+
+::
+
+    MossyError
+    ├── InvalidInput          (ValueError)    what was given cannot be used
+    │   ├── InvalidShape                      an array of another shape than allowed
+    │   ├── InvalidDtype      (TypeError)     not a number, or not the kind of number allowed
+    │   ├── NotFinite                         NaN or infinity
+    │   ├── EmptyBatch                        nothing was given
+    │   ├── NothingKnown                      a cue without one known entry
+    │   ├── InvalidParameter                  a parameter outside its range
+    │   ├── InvalidTime                       negative time, or a clock that runs backwards
+    │   └── UnknownName                       a rule, law, separation … that is not in its registry
+    ├── UnknownMemory         (KeyError)      no memory has this id, or none is equal to this pattern
+    ├── EmptyMemory           (LookupError)   asked before anything was stored
+    ├── FullMemory                            no room, and nothing that may be forgotten
+    ├── CannotForget                          forgetting would not be exact, so it is refused
+    └── MissingExtra          (ImportError)   an optional dependency is not installed
+
+Every one is also the built-in kind that a caller would expect, named in brackets.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CannotForget",
+    "EmptyBatch",
+    "EmptyMemory",
+    "FullMemory",
+    "InvalidDtype",
+    "InvalidInput",
+    "InvalidParameter",
+    "InvalidShape",
+    "InvalidTime",
+    "MissingExtra",
+    "MossyError",
+    "NotFinite",
+    "NothingKnown",
+    "UnknownMemory",
+    "UnknownName",
+]
+
+
+class MossyError(Exception):
+    """Any error that mossy raises on purpose."""
+
+
+class InvalidInput(MossyError, ValueError):
+    """What was given cannot be used; nothing was changed."""
+
+
+class InvalidShape(InvalidInput):
+    """An array has another shape than is allowed here."""
+
+
+class InvalidDtype(InvalidInput, TypeError):
+    """A value is not a number, or not the kind of number that is allowed here."""
+
+
+class NotFinite(InvalidInput):
+    """An array holds NaN or infinity."""
+
+
+class EmptyBatch(InvalidInput):
+    """A batch without items was given."""
+
+
+class NothingKnown(InvalidInput):
+    """A cue has no known entry, so there is nothing to recall from."""
+
+
+class InvalidParameter(InvalidInput):
+    """A parameter is outside the range that is allowed."""
+
+
+class InvalidTime(InvalidInput):
+    """A time is negative or not finite, or a clock was turned back."""
+
+
+class UnknownName(InvalidInput):
+    """A name that its registry does not hold."""
+
+
+class UnknownMemory(MossyError, KeyError):
+    """No memory has this id, or none equals this pattern."""
+
+    def __str__(self) -> str:
+        """Return the message itself; ``KeyError`` would put it in quotes."""
+        return str(self.args[0]) if self.args else ""
+
+
+class EmptyMemory(MossyError, LookupError):
+    """A recall from a memory that holds nothing."""
+
+
+class FullMemory(MossyError):
+    """The capacity is used up by memories that may not be forgotten."""
+
+
+class CannotForget(MossyError):
+    """Forgetting this would not be exact, so nothing was forgotten."""
+
+
+class MissingExtra(MossyError, ImportError):
+    """An optional dependency is not installed; the message is the line that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed. It comes with an extra: pip install 'mossy[{extra}]'")
