@@ -20,7 +20,7 @@ from mossy.errors import (
     UnknownName,
 )
 
-__all__ = ["as_batch", "as_known", "as_vector", "check_fraction", "check_integer", "check_number", "choose"]
+__all__ = ["Column", "as_batch", "as_known", "as_vector", "check_fraction", "check_integer", "check_number", "choose"]
 
 T = TypeVar("T")
 
@@ -187,3 +187,43 @@ def choose(registry: Mapping[str, T], name: object, what: str) -> T:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)
+
+
+class Column:
+    """Rows of one array that grows at its end and is compacted in place of its gaps.
+
+    Growth is by one eighth, so that the memory held stays within 1.125 of what the rows need
+    while appending one by one costs a constant number of copies.
+
+    Parameters
+    ----------
+    shape
+        The shape of one row.
+    dtype
+        The dtype of the rows.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._buffer: NDArray[Any] = np.empty((0, *shape), dtype)
+        self.rows: NDArray[Any] = self._buffer
+
+    def append(self, batch: NDArray[Any]) -> None:
+        """Copy a batch ``(n, *shape)`` behind the last row."""
+        old = len(self.rows)
+        new = old + len(batch)
+        if new > len(self._buffer):
+            grown = np.empty((max(new, old + old // 8), *self._buffer.shape[1:]), self._buffer.dtype)
+            grown[:old] = self.rows
+            self._buffer = grown
+        self._buffer[old:new] = batch
+        self.rows = self._buffer[:new]
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Keep these rows, in this order; the others leave no byte behind."""
+        self._buffer = np.ascontiguousarray(self.rows[rows])
+        self.rows = self._buffer
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, spare room included."""
+        return self._buffer.nbytes

@@ -1,0 +1,41 @@
+"""What every separation is: how reading chooses among memories."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Separation"]
+
+
+class Separation(ABC):
+    """From evidence ``e (..., n)`` to activities ``a (..., n)`` of the index neurons.
+
+    An entry ``-inf`` is an index neuron that isn't there: its activity is 0.
+
+    Attributes
+    ----------
+    shift_invariant
+        Whether ``separation(e + c) = separation(e)`` for every constant ``c``. Separations that are not
+        need a similarity in which unrelated patterns have the evidence 0 (dot or cosine).
+    """
+
+    shift_invariant: ClassVar[bool]
+
+    @abstractmethod
+    def reach(self, n: int) -> float:
+        """How far below the best of ``n`` evidences another can lie and still be active."""
+
+    @abstractmethod
+    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the activities ``(..., n)``; where shift invariant, they are a distribution."""
+
+    @abstractmethod
+    def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+        """Return ``Ω*(e) (...)``, whose gradient the activity follows; the energy is ``-Ω*(e)`` and what the cue adds.
+
+        Santos, Niculae, McNamee & Martins (2024), Hopfield–Fenchel–Young networks, arXiv:2411.08590.
+        """

@@ -1,0 +1,122 @@
+"""The strengths of many memories under one law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.arrays import Column
+from mossy.strength.base import LinearLaw
+
+__all__ = ["TOLERANCE", "Strengths"]
+
+TOLERANCE = 0.01  # by how much a cached ln s may be too high
+
+Rows = NDArray[np.intp]
+
+
+class Strengths:
+    """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for scans.
+
+    The cache of a memory is computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength
+    falls ever more slowly (``ln s`` is convex), so that a memory of age ``t`` is due again after about
+    ``t/50``, and an old one hardly ever. Without an event ``ln s`` only falls: a cached value is never too low.
+
+    Parameters
+    ----------
+    law
+        The law that all of them share.
+    """
+
+    def __init__(self, law: LinearLaw) -> None:
+        self.law = law
+        self._modes = Column((law.modes,), np.float32)
+        self._when = Column((), np.float64)
+        self._cache = Column((), np.float32)
+        self._due = Column((), np.float64)
+        self._next_due = np.inf
+
+    def __len__(self) -> int:
+        return len(self._when.rows)
+
+    def append(self, n: int, now: float, amount: float = 1.0) -> None:
+        """Add ``n`` fresh memories, excited by ``amount`` at the time ``now``."""
+        modes = np.full((1, self.law.modes), amount, np.float32)
+        logs, rate = self.law.log_strength_and_rate(modes, 0.0)
+        due = now + TOLERANCE / float(rate[0])
+        self._modes.append(np.broadcast_to(modes, (n, self.law.modes)))
+        self._when.append(np.full(n, now))
+        self._cache.append(np.full(n, logs[0], np.float32))
+        self._due.append(np.full(n, due))
+        self._next_due = min(self._next_due, due)
+
+    def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
+        """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
+        modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
+        self._modes.rows[rows] = modes + amounts[:, None]
+        self._when.rows[rows] = now
+        self._refresh(rows, now)
+
+    def log_all(self, now: float) -> NDArray[np.float32]:
+        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``. It is a view: read it, do not keep it."""
+        if now >= self._next_due:
+            self._refresh(np.flatnonzero(self._due.rows <= now), now)
+            self._next_due = float(self._due.rows.min())
+        return self._cache.rows
+
+    def log(self, rows: Rows, now: float) -> NDArray[np.float64]:
+        """Return ``ln s`` of ``rows`` exactly, in float64."""
+        modes = self._modes.rows[rows].astype(np.float64)
+        return self.law.log_strength(modes, now - self._when.rows[rows])
+
+    def modes(self, rows: Rows, now: float) -> NDArray[np.float64]:
+        """Return the modes ``(len(rows), m)`` as they are ``now``."""
+        return self.law.decay(self._modes.rows[rows].astype(np.float64), now - self._when.rows[rows])
+
+    def merge(self, into: int, rows: Rows, now: float) -> None:
+        """Add the modes of ``rows`` to those of the memory ``into``: the law is linear, so nothing is lost."""
+        total = self.modes(np.append(rows, into), now).sum(axis=0)
+        self._modes.rows[into] = total
+        self._when.rows[into] = now
+        self._refresh(np.array([into]), now)
+
+    def erase(self, rows: Rows) -> None:
+        """Overwrite ``rows`` with nothing: no modes, no time, ``ln s = -inf``, never due."""
+        self._modes.rows[rows] = 0
+        self._when.rows[rows] = 0
+        self._cache.rows[rows] = -np.inf
+        self._due.rows[rows] = np.inf
+
+    def keep(self, rows: Rows) -> None:
+        """Keep ``rows`` in this order and drop the others."""
+        for column in (self._modes, self._when, self._cache, self._due):
+            column.keep(rows)
+
+    def _refresh(self, rows: Rows, now: float) -> None:
+        logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
+        self._cache.rows[rows] = logs
+        due = now + TOLERANCE / rate
+        self._due.rows[rows] = due
+        if len(due):
+            self._next_due = min(self._next_due, float(due.min()))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(column.nbytes for column in (self._modes, self._when, self._cache, self._due))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return copies of the modes and of the times at which they were current."""
+        return {"modes": self._modes.rows.copy(), "when": self._when.rows.copy()}
+
+    def restore(self, state: dict[str, NDArray[Any]], now: float) -> None:
+        """Append what ``state()`` returned."""
+        first = len(self)
+        n = len(state["when"])
+        self._modes.append(state["modes"])
+        self._when.append(state["when"])
+        self._cache.append(np.zeros(n, np.float32))
+        self._due.append(np.zeros(n))
+        self._refresh(np.arange(first, first + n), now)
