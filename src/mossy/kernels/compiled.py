@@ -91,6 +91,6 @@ class _TolerantCache:
         self._cache.disable()
 
     def flush(self) -> None:
-        """Empty the index if the disk lets it: a torn one would fail for ever, an empty one is filled again."""
+        """Empty the index if the disk lets it: a torn one would fail for ever, an empty one fills again."""
         with contextlib.suppress(*DISK_FAULTS):
             self._cache.flush()
