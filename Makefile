@@ -12,6 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 BENCHMARKS := $(filter-out benchmarks/record.py benchmarks/tables.py,$(sort $(wildcard benchmarks/*.py)))
 
 export MPLBACKEND ?= Agg
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +30,7 @@ test: $(VENV)/.dev  ## run the tests
 
 check: $(VENV)/.dev  ## style, types, import order, docs, tables
 	@echo "check: style"
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
 	@echo "check: types"
 	@$(BIN)/mypy

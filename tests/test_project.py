@@ -40,8 +40,8 @@ assert "numba" not in sys.modules, "the compiler was imported with the package"
 # Regular expressions, so that this file does not match them itself.
 FOREIGN = {
     "a registry's host": r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|npmjs\.(org|com)|anaconda\.org",
-    "an option that names a registry": r"--(extra-)?index-url|--find-links|--trusted-host",
-    "a path of one machine": r"(?<![\w.~])/(root|home|Users|work|opt)/\w|(?<![\w.])/tmp/venv|[A-Z]:\\Users",
+    "an option that names a registry": r"--(extra-)?index-url|--find[-]links|--trusted[-]host",
+    "a path of one machine": r"(?<![\w.~])/(root|home|Users|work|opt)/\w|(?<![\w.])/tmp/[v]env|[A-Z]:\\Users",
 }
 
 

@@ -1,1 +1,1 @@
-"""Loops copied from the equations, one file a room. They are slow, and they are what the package is held to."""
+"""Loops copied from the equations, one file a room: slow, and what every fast path is held to."""
