@@ -102,6 +102,10 @@ class SummedRule(Rule):
         """Return the state with the contribution of these pairs subtracted: as if they were never written."""
         return {**state, **{name: state[name] - part for name, part in self.contribution(pre, post).items()}}
 
+    @abstractmethod
+    def possible(self, state: State) -> bool:
+        """Whether any set of pairs leads to this state; if not, something else was subtracted."""
+
 
 class AdditiveRule(SummedRule):
     """A rule with weights ``W(0) + rate · Σ outer(pre, post)``: no write depends on another."""
@@ -120,6 +124,10 @@ class AdditiveRule(SummedRule):
         """Return an empty sum, beside the weights to start with if there are any."""
         state: State = {"sum": np.zeros((n_post, n_pre))}
         return state if weights is None else {**state, "initial": np.array(weights, dtype=np.float64)}
+
+    def possible(self, state: State) -> bool:
+        """Return True: the sum does not tell."""
+        return True
 
     def weights(self, state: State) -> Array:
         """Return ``W(0) + rate · sum``."""
