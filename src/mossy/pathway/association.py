@@ -1,0 +1,131 @@
+"""Association: a memory that is active excites those that it is linked with."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.arrays import Column
+from mossy.strength import LinearLaw
+
+__all__ = ["Links"]
+
+Rows = NDArray[np.intp]
+NONE = -1
+
+
+@final
+class Links:
+    r"""Hebbian links ``L`` between memories that were stored next to each other or recalled together.
+
+    .. math::  ΔL_{ij} = ΔL_{ji} = a_i a_j, \qquad \text{evidence}_i = \sum_j \min(L_{ji}, 1)\,a_j
+
+    Each memory holds at most ``most`` links; a new one takes the place of the weakest. A link fades by
+    its law like every strength, and never excites by more than 1, so that it is evidence and no output.
+
+    Parameters
+    ----------
+    most
+        The most links of one memory, at least 1.
+    law
+        The law by which links fade.
+    """
+
+    def __init__(self, most: int, law: LinearLaw) -> None:
+        self.most = most
+        self.law = law
+        self._target = Column((most,), np.int32)
+        self._modes = Column((most, law.modes), np.float32)
+        self._when = Column((), np.float64)
+
+    def append(self, n: int, now: float, after: int | None) -> None:
+        """Add ``n`` memories, each linked with the one before it; the first with the row ``after``, if any."""
+        first = len(self._when.rows)
+        targets = np.full((n, self.most), NONE, np.int32)
+        rows = np.arange(first, first + n)
+        targets[:-1, 0] = rows[1:]
+        if self.most > 1:
+            targets[1:, 1] = rows[:-1]
+        else:
+            targets[-1:, 0] = rows[-2:-1] if n > 1 else NONE
+        self._target.append(targets)
+        self._modes.append(np.repeat((targets != NONE)[..., None], self.law.modes, axis=2).astype(np.float32))
+        self._when.append(np.full(n, now))
+        if after is not None:
+            self.strengthen(np.array([after]), rows[:1], np.ones(1), now)
+
+    def strengthen(self, one: Rows, other: Rows, amounts: NDArray[Any], now: float) -> None:
+        """Strengthen the links between ``one (p,)`` and ``other (p,)``, both ways, by ``amounts (p,)``."""
+        for i, j, amount in zip(one.tolist(), other.tolist(), amounts.tolist(), strict=True):
+            if i != j and amount > 0:
+                self._excite(i, j, amount, now)
+                self._excite(j, i, amount, now)
+
+    def _excite(self, source: int, target: int, amount: float, now: float) -> None:
+        targets = self._target.rows[source]
+        modes = self.law.decay(self._modes.rows[source], now - self._when.rows[source])
+        place = np.flatnonzero(targets == target)
+        if not len(place):
+            strength = np.where(targets == NONE, -1.0, modes @ self.law.readout)
+            place = strength.argmin(keepdims=True)
+            if strength[place[0]] < amount:
+                targets[place] = target
+                modes[place] = 0.0
+            else:
+                amount = 0.0
+        modes[place] += amount
+        self._modes.rows[source] = modes
+        self._when.rows[source] = now
+
+    def of(self, rows: Rows, now: float) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the targets ``(r, most)`` of ``rows``, -1 where there is none, and the strengths of these links."""
+        modes = self.law.decay(self._modes.rows[rows].astype(np.float64), (now - self._when.rows[rows])[:, None])
+        targets = self._target.rows[rows]
+        return targets, np.where(targets == NONE, 0.0, np.minimum(modes @ self.law.readout, 1.0))
+
+    def spread(self, rows: Rows, activity: NDArray[np.float64], now: float) -> tuple[Rows, NDArray[np.float64]]:
+        """Return which memories the active ``rows`` excite, and by how much ``Σ_j L_ji a_j``."""
+        targets, strength = self.of(rows, now)
+        there = targets != NONE
+        reached, place = np.unique(targets[there], return_inverse=True)
+        amounts = (strength * activity[:, None])[there]
+        return reached.astype(np.intp), np.bincount(place, amounts, len(reached))
+
+    def erase(self, rows: Rows) -> None:
+        """Remove every link from and to ``rows``."""
+        self._target.rows[rows] = NONE
+        self._modes.rows[rows] = 0
+        self._when.rows[rows] = 0
+        pointing = np.isin(self._target.rows, rows)
+        self._target.rows[pointing] = NONE
+        self._modes.rows[pointing] = 0
+
+    def keep(self, rows: Rows) -> None:
+        """Keep ``rows``, in this order; links to others are removed and the rest point to the new rows."""
+        place = np.full(len(self._when.rows) + 1, NONE, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        for column in (self._target, self._modes, self._when):
+            column.keep(rows)
+        self._target.rows[:] = place[self._target.rows]
+        self._modes.rows[self._target.rows == NONE] = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._target.nbytes + self._modes.nbytes + self._when.nbytes
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return copies of the arrays."""
+        return {
+            "target": self._target.rows.copy(),
+            "modes": self._modes.rows.copy(),
+            "when": self._when.rows.copy(),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Append what ``state()`` returned."""
+        self._target.append(state["target"])
+        self._modes.append(state["modes"])
+        self._when.append(state["when"])

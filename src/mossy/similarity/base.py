@@ -1,0 +1,152 @@
+r"""What every similarity is: how well a stored key fits a cue, over the entries that the cue knows.
+
+Similarities are dimensionless. They are measured in the scale of the stored keys, ``σ²`` below, so that in any
+data two keys that have nothing to do with each other lie about one unit below a perfect fit:
+
+.. math::  σ^2(\text{known}) = \sum_{j\,\text{known}} \operatorname{Var}_i\,k_{ij}
+
+A memory scans all keys in float32 (``scores``), which ranks them up to a proven rounding error (``rounding``), and then
+computes those that can still matter in float64 (``exact``). So what a recall returns is what an exact search returns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Cues", "KeyStatistics", "Similarity"]
+
+UNIT = 2.0**-24  # rounding unit of float32
+
+
+class KeyStatistics:
+    """Mean and variance of each entry of the stored keys, kept by sums.
+
+    Parameters
+    ----------
+    d
+        The number of neurons of a key.
+    """
+
+    def __init__(self, d: int) -> None:
+        self.count = 0
+        self.total = np.zeros(d)
+        self.squares = np.zeros(d)
+
+    def add(self, keys: NDArray[Any], sign: int = 1) -> None:
+        """Count a batch of keys ``(n, d)`` in, or out with ``sign=-1``."""
+        wide = keys.astype(np.float64)
+        self.count += sign * len(wide)
+        if self.count == 0:
+            self.total[:] = 0
+            self.squares[:] = 0
+            return
+        self.total += sign * wide.sum(axis=0)
+        self.squares += sign * np.einsum("ij,ij->j", wide, wide)
+
+    def power(self) -> NDArray[np.float64]:
+        """Return the mean square ``(d,)`` of each entry."""
+        return self.squares / max(self.count, 1)
+
+    def variance(self) -> NDArray[np.float64]:
+        """Return the variance ``(d,)`` of each entry."""
+        power = self.power()
+        spread = power - (self.total / max(self.count, 1)) ** 2
+        return np.where(spread > 1e-12 * power, spread, 0.0)
+
+
+@dataclass(frozen=True)
+class Cues:
+    """A batch of cues, as ``prepare`` makes it for scanning.
+
+    Attributes
+    ----------
+    exact
+        The cues ``(c, d)`` in float64, 0 where unknown.
+    known
+        ``(c, d)`` or ``(1, d)`` in float64, 1 where known; None when all is known.
+    scale
+        ``(c,)`` or ``(1,)``: what one unit of similarity is worth.
+    scan
+        The cues ``(c, d)`` in float32, scaled for the scan.
+    mask
+        The mask in float32, scaled for the scan, or None.
+    """
+
+    exact: NDArray[np.float64]
+    known: NDArray[np.float64] | None
+    scale: NDArray[np.float64]
+    scan: NDArray[np.float32]
+    mask: NDArray[np.float32] | None
+
+    def part(self, rows: slice) -> Cues:
+        """Return some of the cues."""
+
+        def cut(array: NDArray[Any]) -> NDArray[Any]:
+            return array if len(array) == 1 else array[rows]
+
+        return Cues(
+            self.exact[rows],
+            None if self.known is None else cut(self.known),
+            cut(self.scale),
+            self.scan[rows],
+            None if self.mask is None else cut(self.mask),
+        )
+
+
+class Similarity(ABC):
+    """How well keys fit cues.
+
+    Attributes
+    ----------
+    beta
+        The default inverse temperature β: the evidence that one unit of this similarity is worth.
+    familiar
+        The similarity halfway between an unrelated key and a perfect fit; only above it is recall reinforced.
+    zero_based
+        Whether unrelated patterns have the similarity 0, which linear and polynomial separation need.
+    """
+
+    beta: ClassVar[float]
+    familiar: ClassVar[float]
+    zero_based: ClassVar[bool]
+
+    @abstractmethod
+    def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return what is worth keeping of each key ``(n, d)`` for scans, ``(n,)``, or None."""
+
+    @abstractmethod
+    def prepare(
+        self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics
+    ) -> Cues:
+        """Prepare cues ``(c, d)`` (0 where unknown) for ``scores`` and ``exact``."""
+
+    @abstractmethod
+    def scores(
+        self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Return the similarities ``(c, n)`` in float32, up to a constant for each cue."""
+
+    @abstractmethod
+    def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
+        """Return by how much a score can be off ``(c,)``, when no key is longer than ``longest``."""
+
+    @abstractmethod
+    def exact(
+        self,
+        cues: NDArray[np.float64],
+        known: NDArray[np.float64] | None,
+        scale: NDArray[np.float64],
+        keys: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the similarity ``(p,)`` of pairs of a cue and a key ``(p, d)``, with masks ``(p, d)`` and scales ``(p,)``."""
+
+
+def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Sum a nonnegative vector ``(d,)`` over the known entries, ``(c,)`` or ``(1,)``; 1 where the sum is 0."""
+    total = entries.sum(keepdims=True) if known is None else known @ entries
+    return np.where(total > 0, total, 1.0)

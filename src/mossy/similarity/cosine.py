@@ -1,0 +1,64 @@
+"""Cosine: the angle between key and cue, as vector search uses it."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity
+
+__all__ = ["Cosine"]
+
+
+@final
+class Cosine(Similarity):
+    """``sim = Σ_known k_j q_j / (‖k‖_known ‖q‖_known)``, from -1 to 1; 0 where one of the two has no length.
+
+    Keys that are multiples of each other are the same to it.
+    """
+
+    beta = 1000.0
+    familiar = 0.5
+    zero_based = True
+
+    def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``1/‖k‖``, or 0 for a key of zeros."""
+        return _inverse_length(np.einsum("nd,nd->n", keys, keys, dtype=np.float64)).astype(np.float32)
+
+    def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
+        """Scale the cues to the length 1 over the known entries."""
+        mask = None if known is None else known.astype(np.float64)
+        unit = cues * _inverse_length(np.einsum("cd,cd->c", cues, cues))[:, None]
+        return Cues(cues, mask, np.ones(1), unit.astype(np.float32), None if mask is None else mask.astype(np.float32))
+
+    def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
+        """Return a matrix product over the lengths of the keys; with a mask, over their lengths under it."""
+        product = cues.scan @ keys.T
+        product *= norms if cues.mask is None else _inverse_length(cues.mask @ np.square(keys).T)
+        return product
+
+    def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
+        """Return ``2(d + 4)·u``: both factors have at most the length 1."""
+        return np.full(len(cues.exact), 2 * (cues.exact.shape[1] + 4) * UNIT)
+
+    def exact(
+        self,
+        cues: NDArray[np.float64],
+        known: NDArray[np.float64] | None,
+        scale: NDArray[np.float64],
+        keys: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the cosine over the known entries."""
+        keys = keys if known is None else keys * known
+        lengths = _inverse_length(np.einsum("pd,pd->p", cues, cues)) * _inverse_length(
+            np.einsum("pd,pd->p", keys, keys)
+        )
+        return np.asarray(np.einsum("pd,pd->p", cues, keys) * lengths)
+
+
+def _inverse_length(squares: NDArray[Any]) -> NDArray[Any]:
+    """Return ``1/√squares``, 0 where it is 0."""
+    with np.errstate(divide="ignore"):
+        return np.where(squares > 0, 1 / np.sqrt(squares), squares.dtype.type(0))

@@ -1,0 +1,53 @@
+"""Dot product: the similarity of the Hopfield network and of attention."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum
+
+__all__ = ["Dot"]
+
+
+@final
+class Dot(Similarity):
+    """``sim = Σ_known k_j q_j / σ²`` with ``σ² = Σ_known E[k_j²]``: 1 for a key of average length with itself, 0 for unrelated ones.
+
+    Longer keys win: it does not find the stored key that equals the cue, but the one that answers it loudest.
+    Entries that are unknown count as silent; so it is the one similarity that bears an unmarked black half.
+    """
+
+    beta = 1000.0
+    familiar = 0.5
+    zero_based = True
+
+    def norms(self, keys: NDArray[np.float32]) -> None:
+        """Return None: a dot product needs none."""
+
+    def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
+        """Scale the cues by ``1/σ²``."""
+        mask = None if known is None else known.astype(np.float64)
+        scale = known_sum(keys.power(), mask)
+        return Cues(cues, mask, scale, (cues / scale[:, None]).astype(np.float32), None)
+
+    def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
+        """Return one matrix product."""
+        return cues.scan @ keys.T
+
+    def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
+        """Return ``(d + 4)·u·‖q‖‖k‖/σ²``."""
+        d = cues.exact.shape[1]
+        return (d + 4) * UNIT * np.linalg.norm(cues.exact, axis=1) * longest / cues.scale
+
+    def exact(
+        self,
+        cues: NDArray[np.float64],
+        known: NDArray[np.float64] | None,
+        scale: NDArray[np.float64],
+        keys: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return ``k·q/σ²``; the cue is 0 where unknown."""
+        return np.asarray(np.einsum("pd,pd->p", cues, keys) / scale)

@@ -1,0 +1,301 @@
+"""One index neuron a memory: a dense associative memory that grows."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mossy.arrays import Column, as_batch, as_known, check_number
+from mossy.errors import EmptyMemory, InvalidParameter, InvalidShape, NotFinite, UnknownMemory
+from mossy.separation import Separation, as_separation
+from mossy.similarity import Cues, KeyStatistics, Similarity, as_similarity
+from mossy.similarity.scan import exact, scan
+
+__all__ = ["LARGEST", "Index"]
+
+LARGEST = 1e15  # the square of a longer key, summed over its entries, would leave the range of float32
+
+Rows = NDArray[np.intp]
+Patterns = NDArray[np.float32]
+
+
+@final
+class Index:
+    r"""Holds every key ``k_i`` and value ``v_i``; reading excites one index neuron for each.
+
+    .. math::  e_i = β\,\mathrm{sim}(k_i, q), \qquad a = \text{separation}(e), \qquad \text{output} = \sum_i a_i v_i
+
+    A row of its arrays is an index neuron; its number is how others refer to it. ``erase`` silences rows at once and
+    leaves no byte of them; ``compact`` takes the silent rows out.
+
+    Parameters
+    ----------
+    similarity
+        ``"euclidean"``, ``"cosine"``, ``"dot"`` or ``"manhattan"``, or a ``Similarity``.
+    separation
+        ``"softmax"``, ``"sparsemax"``, ``"entmax"``, ``"winner"``, ``"polynomial"`` or ``"linear"``, or a ``Separation``.
+    beta
+        β, above 0, dimensionless: the evidence of one unit of similarity, of which unrelated keys lie about one
+        below a perfect fit. None takes the default of the similarity.
+
+    Raises
+    ------
+    UnknownName, InvalidParameter
+
+    References
+    ----------
+    Millidge et al. (2022), Universal Hopfield Networks, ICML, arXiv:2202.04557, eq. 1.
+    """
+
+    def __init__(
+        self,
+        similarity: str | Similarity = "euclidean",
+        separation: str | Separation = "softmax",
+        beta: float | None = None,
+    ) -> None:
+        self.similarity = as_similarity(similarity)
+        self.separation = as_separation(separation)
+        if not (self.separation.shift_invariant or self.similarity.zero_based):
+            raise InvalidParameter(
+                f"Index.separation: {type(self.separation).__name__} was given with {type(self.similarity).__name__}; it needs a "
+                "similarity whose zero means unrelated. Use similarity='dot' or 'cosine', or separation='softmax'."
+            )
+        self.beta = self.similarity.beta if beta is None else check_number(beta, "Index.beta", 0, open_low=True)
+        self._keys: Column | None = None
+        self._values: Column | None = None
+        self._norms: Column | None = None
+        self._statistics: KeyStatistics | None = None
+        self._longest = 0.0
+        self.silent: Rows = np.empty(0, np.intp)
+
+    def __len__(self) -> int:
+        return 0 if self._keys is None else len(self._keys.rows) - len(self.silent)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, the silent ones included."""
+        return 0 if self._keys is None else len(self._keys.rows)
+
+    @property
+    def d(self) -> int | None:
+        """The number of neurons of a key; None before the first ``write`` decides it."""
+        return None if self._keys is None else int(self._keys.rows.shape[1])
+
+    @property
+    def d_value(self) -> int | None:
+        """The number of neurons of a value; None before the first ``write`` decides it."""
+        return self.d if self._values is None else int(self._values.rows.shape[1])
+
+    @property
+    def keys(self) -> Patterns:
+        """The keys ``(rows, d)``: a view to read."""
+        return np.empty((0, 0), np.float32) if self._keys is None else self._keys.rows
+
+    @property
+    def values(self) -> Patterns:
+        """The values ``(rows, d_value)``, or the keys if there are none: a view to read."""
+        return self.keys if self._values is None else self._values.rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        columns = (self._keys, self._values, self._norms)
+        return sum(column.nbytes for column in columns if column is not None) + (0 if self.d is None else 16 * self.d)
+
+    def check(self, keys: ArrayLike, values: ArrayLike | None) -> tuple[Patterns, Patterns | None]:
+        """Return keys and values as batches that can be written, or raise; nothing is changed."""
+        batch, _ = as_batch(keys, "keys", self.d)
+        _check_range(batch, "keys")
+        if values is None:
+            if self._values is not None:
+                raise InvalidShape(
+                    f"values: none were given; this memory stores values of {self.d_value} entries with its keys."
+                )
+            return batch, None
+        if self._values is None and self._keys is not None:
+            raise InvalidShape("values: were given; this memory was begun without. Give none, or start another memory.")
+        answers, _ = as_batch(values, "values", self.d_value if self._values is not None else None)
+        _check_range(answers, "values")
+        if len(answers) != len(batch):
+            raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
+        return batch, answers
+
+    def write(self, keys: ArrayLike, values: ArrayLike | None = None) -> Rows:
+        """Add an index neuron for each key ``(n, d)`` and value ``(n, d_value)`` (the key itself if None).
+
+        Returns
+        -------
+        array
+            The rows ``(n,)`` that were added.
+
+        Raises
+        ------
+        InvalidInput
+            Nothing was written.
+        """
+        batch, answers = self.check(keys, values)
+        if self._keys is None or self._statistics is None:
+            self._keys = Column((batch.shape[1],), np.float32)
+            self._statistics = KeyStatistics(batch.shape[1])
+            if answers is not None:
+                self._values = Column((answers.shape[1],), np.float32)
+            if self.similarity.norms(batch[:1]) is not None:
+                self._norms = Column((), np.float32)
+        first = self.rows
+        self._keys.append(batch)
+        if self._values is not None and answers is not None:
+            self._values.append(answers)
+        norms = self.similarity.norms(batch)
+        if self._norms is not None and norms is not None:
+            self._norms.append(norms)
+        self._statistics.add(batch)
+        self._longest = max(self._longest, float(np.sqrt(np.einsum("nd,nd->n", batch, batch).max())))
+        return np.arange(first, self.rows)
+
+    def prepare(self, cues: NDArray[Any], known: NDArray[np.bool_] | None) -> Cues:
+        """Prepare cues ``(c, d)`` for scanning."""
+        if self._statistics is None:
+            raise EmptyMemory("recall: the memory holds nothing yet; store at least one pattern first.")
+        wide = cues.astype(np.float64)
+        if known is not None:
+            wide *= known
+        return self.similarity.prepare(wide, known, self._statistics)
+
+    def scan(self, cues: Cues, bias: NDArray[np.float32] | None, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
+        """Return all pairs of a cue and a row that may be among the ``k`` best or within ``reach`` of the best.
+
+        ``bias (rows,)`` is added to each similarity and known up to ``slack``. See ``similarity.scan``.
+        """
+        if bias is None and len(self.silent):
+            bias = np.zeros(self.rows, np.float32)
+        if bias is not None:
+            bias[self.silent] = -np.inf
+        margin = 2 * self.similarity.rounding(cues, self._longest) + slack
+        margin = np.broadcast_to(margin, len(cues.exact))
+        norms = None if self._norms is None else self._norms.rows
+        return scan(self.similarity, cues, self.keys, norms, bias, reach, margin, k)
+
+    def exact(self, cues: Cues, which: Rows, rows: Rows) -> NDArray[np.float64]:
+        """Return the exact similarity of each pair of a cue and a row, in float64."""
+        return exact(self.similarity, cues, self.keys, which, rows)
+
+    def read(self, cues: ArrayLike, known: ArrayLike | None = None) -> Patterns:
+        """Return ``Σ a_i v_i`` for each cue: ``(d_value,)`` for one, ``(c, d_value)`` for a batch.
+
+        Parameters
+        ----------
+        cues
+            ``(d,)`` or ``(c, d)``.
+        known
+            Mask of the true entries, ``(d,)`` or ``(c, d)``; the others are ignored, whatever they hold.
+
+        Raises
+        ------
+        EmptyMemory, InvalidInput
+        """
+        if len(self) == 0:
+            raise EmptyMemory("read: the memory holds nothing; write at least one pattern first.")
+        batch, single, mask = self.check_cues(cues, known)
+        prepared = self.prepare(batch, mask)
+        which, rows = self.scan(prepared, None, self.separation.reach(len(self)) / self.beta, 0.0, 1)
+        evidence = self.beta * self.exact(prepared, which, rows)
+        output = np.empty((len(batch), self.values.shape[1]), np.float32)
+        bounds = np.searchsorted(which, np.arange(len(batch) + 1))
+        for i, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            activity = self.separation.activity(evidence[first:last])
+            output[i] = self.project(rows[first:last], activity)
+        return output[0] if single else output
+
+    def check_cues(
+        self, cues: ArrayLike, known: ArrayLike | None
+    ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
+        """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
+        raw = np.asarray(cues)
+        if known is not None and raw.dtype.kind == "f" and raw.ndim in (1, 2) and raw.size:
+            mask = as_known(known, np.atleast_2d(raw))
+            if mask is not None:  # an unknown entry may hold anything, NaN included
+                raw = np.where(mask.reshape(-1, raw.shape[-1]) if raw.ndim == 2 else mask[0], raw, 0)
+        batch, single = as_batch(raw, "cue", self.d)
+        _check_range(batch, "cue")
+        return batch, single, as_known(known, batch)
+
+    def project(self, rows: Rows, activity: NDArray[np.float64]) -> Patterns:
+        """Return ``Σ a_i v_i (d_value,)`` over ``rows``; a single neuron with activity 1 gives its value bit for bit."""
+        active = np.flatnonzero(activity)
+        if len(active) == 1 and activity[active[0]] == 1.0:
+            return self.values[rows[active[0]]]
+        total = activity[active] @ self.values[rows[active]].astype(np.float64)
+        return total.astype(np.float32)
+
+    def forget(self, keys: ArrayLike, values: ArrayLike | None = None) -> None:
+        """Forget every row whose key (and value, if given) equals one of these, exactly as if it had not been written.
+
+        Raises
+        ------
+        UnknownMemory
+            One of the keys is not stored; nothing was forgotten.
+        """
+        batch, _ = as_batch(keys, "keys", self.d)
+        answers = None if values is None else as_batch(values, "values", self.d_value)[0]
+        if answers is not None and len(answers) != len(batch):
+            raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
+        alive = np.setdiff1d(np.arange(self.rows), self.silent)
+        gone = []
+        for i, key in enumerate(batch):
+            same = (self.keys[alive] == key).all(axis=1)
+            if answers is not None:
+                same &= (self.values[alive] == answers[i]).all(axis=1)
+            if not same.any():
+                raise UnknownMemory(f"forget: no stored key equals item {i}; nothing was forgotten.")
+            gone.append(alive[same])
+        self.erase(np.unique(np.concatenate(gone)))
+        self.compact()
+
+    def erase(self, rows: Rows) -> None:
+        """Silence ``rows`` and overwrite them with zeros; no byte of them is left."""
+        if self._keys is None or self._statistics is None:
+            return
+        self._statistics.add(self._keys.rows[rows], sign=-1)
+        for column in (self._keys, self._values, self._norms):
+            if column is not None:
+                column.rows[rows] = 0
+        self.silent = np.union1d(self.silent, rows)
+
+    def compact(self) -> Rows:
+        """Take the silent rows out and return which rows were kept, in order."""
+        kept = np.setdiff1d(np.arange(self.rows), self.silent)
+        for column in (self._keys, self._values, self._norms):
+            if column is not None:
+                column.keep(kept)
+        self.silent = np.empty(0, np.intp)
+        if self._keys is not None:
+            lengths = np.einsum("nd,nd->n", self._keys.rows, self._keys.rows)
+            self._longest = float(np.sqrt(lengths.max(initial=0.0)))
+        return kept
+
+    def state(self) -> dict[str, Any]:
+        """Return the configuration and copies of the arrays, silent rows left out."""
+        alive = np.setdiff1d(np.arange(self.rows), self.silent)
+        return {
+            "similarity": type(self.similarity).__name__.lower(),
+            "separation": type(self.separation).__name__.lower(),
+            "beta": self.beta,
+            "keys": None if self._keys is None else self.keys[alive],
+            "values": None if self._values is None else self.values[alive],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Index:
+        """Make the memory again that ``state()`` was taken from."""
+        index = cls(state["similarity"], state["separation"], state["beta"])
+        if state["keys"] is not None and len(state["keys"]):
+            index.write(state["keys"], state["values"])
+        return index
+
+
+def _check_range(batch: Patterns, name: str) -> None:
+    largest = float(max(batch.max(), -batch.min()))
+    if largest > LARGEST:
+        raise NotFinite(f"{name}: {largest:g} was given; entries up to {LARGEST:g} are allowed. Scale the patterns down.")
