@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import Column, as_vector, check_integer, check_number, choose
+from mossy.arrays import as_vector, check_integer, check_number, choose
 from mossy.clock import Clock, Seconds
-from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, InvalidShape, UnknownMemory
+from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, UnknownMemory
+from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_payloads, same_payload
+from mossy.memory.duplicates import duplicates
+from mossy.memory.results import Consolidation, Replay, Stats, Stored
 from mossy.pathway import Links
 from mossy.recall import Recall, Settings, gather, settle
 from mossy.separation import Separation
@@ -20,73 +22,14 @@ from mossy.similarity import Similarity
 from mossy.strength import LAWS, LinearLaw, Strengths, as_law, two_phase
 from mossy.substrate.index import Index
 
-__all__ = ["Consolidation", "Memory", "Replay", "Stats", "Stored"]
+__all__ = ["Memory"]
 
 Rows = NDArray[np.intp]
-Ids = NDArray[np.int64]
 
-LONG, USED, PINNED, SHORT, GONE = 1, 2, 4, 8, 16  # what is known of a row, as bits
 NOTICED = 0.01  # activity from which a recalled memory is reinforced: at most 100 memories a cue
 SMALL = 4096  # rows up to which forgetting compacts at once
 COMPLETION = 8  # steps of completion of a partial cue, unless set
 KEEP = {"all": False, "frequent": True}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One memory as it lies there: its ids, key, value, payload, strength and where it is."""
-
-    ids: tuple[int, ...]
-    pattern: NDArray[np.float32]
-    value: NDArray[np.float32]
-    payload: Any
-    short: float
-    long: float
-    pinned: bool
-    short_term: bool
-    long_term: bool
-
-
-@dataclass(frozen=True)
-class Consolidation:
-    """What ``consolidate`` did: how many memories moved to long-term memory, were let go, and were merged into others."""
-
-    moved: int
-    let_go: int
-    merged: int
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Stored experience for a learner: ids ``(n,)``, patterns ``(n, d)``, values ``(n, d_value)``, payloads."""
-
-    ids: Ids
-    patterns: NDArray[np.float32]
-    values: NDArray[np.float32]
-    payload: list[Any]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a memory holds: counts, bytes of all arrays (payloads counted as references), and how it is set."""
-
-    memories: int
-    short_term: int
-    long_term: int
-    pinned: int
-    capacity: int | None
-    d: int | None
-    d_value: int | None
-    bytes: int
-    bytes_of_patterns: int
-    similarity: str
-    separation: str
-    beta: float
-    law: str
-    keep: str
 
 
 @final
@@ -160,13 +103,8 @@ class Memory:
             raise InvalidDtype(f"Memory.clock: {clock!r} was given; mossy.Seconds() or mossy.Steps() is allowed.")
         self._clock = Seconds() if clock is None else clock
         self._strengths = Strengths(self._law)
-        self._ids = Column((), np.int64)
-        self._flags = Column((), np.uint8)
-        self._payload: list[Any] | None = None
+        self._catalog = Catalog()
         self._short: Rows = np.empty(0, np.intp)
-        self._merged: dict[int, tuple[int, ...]] = {}
-        self._stands_for: dict[int, int] = {}
-        self._next_id = 0
         self._lock = threading.RLock()
 
     # -- the four verbs -----------------------------------------------------------------------------------------
@@ -207,22 +145,15 @@ class Memory:
         with self._lock:
             keys, answers = self._index.check(patterns, values)
             single = np.ndim(patterns) == 1
-            payloads = _payloads(payload, len(keys), single)
+            payloads = as_payloads(payload, len(keys), single)
             self._check_room(len(keys), pin)
             now = self._clock.now()
-            after = self._latest()
+            alive = self._catalog.alive() if self._links is not None else ()
             rows = self._index.write(keys, answers)
             self._strengths.append(len(rows), now)
-            ids = np.arange(self._next_id, self._next_id + len(rows), dtype=np.int64)
-            self._next_id += len(rows)
-            self._ids.append(ids)
-            self._flags.append(np.full(len(rows), PINNED if pin else 0, np.uint8))
-            if payloads is not None and self._payload is None:
-                self._payload = [None] * int(rows[0])
-            if self._payload is not None:
-                self._payload.extend(payloads or [None] * len(rows))
+            ids = self._catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
             if self._links is not None:
-                self._links.append(len(rows), now, after)
+                self._links.append(len(rows), now, int(alive[-1]) if len(alive) else None)
             self._enter_short_term(rows, now)
             self._keep_capacity(now)
             return int(ids[0]) if single else ids
@@ -273,8 +204,8 @@ class Memory:
             familiar = table.fit[:, 0] >= self._index.similarity.familiar
             best = table.rows[:, :k]
             parts = (table.similarity, table.prior, table.association, table.total, table.fit)
-            ids = self._ids.rows[best]
-            payload = [[None if self._payload is None else self._payload[row] for row in line] for line in best.tolist()]
+            ids = self._catalog.ids[best]
+            payload = [[self._catalog.payload(row) for row in line] for line in best.tolist()]
             modes = self._strengths.modes(best.ravel(), now).reshape(*best.shape, self._law.modes)
             found = (ids, activity[:, :k], np.stack([part[:, :k] for part in parts], axis=-1), modes)
             if reinforce:
@@ -299,7 +230,7 @@ class Memory:
             before = len(self)
             moved = self._leave_short_term(self._short)
             let_go = before - len(self)
-            merged = 0 if self._merge is None else self._merge_duplicates(now)
+            merged = 0 if self._merge is None else self._merge_duplicates(self._merge, now)
             return Consolidation(moved, let_go, merged)
 
     def forget(self, ids: int | Iterable[int]) -> None:
@@ -316,7 +247,7 @@ class Memory:
             One of the ids is not there. Nothing was forgotten.
         """
         with self._lock:
-            self._erase(np.unique(self._rows_of(ids)))
+            self._erase(np.unique(self._catalog.rows_of(ids)))
 
     # -- strength -----------------------------------------------------------------------------------------------
 
@@ -329,7 +260,7 @@ class Memory:
             Nothing was changed.
         """
         with self._lock:
-            rows = self._rows_of(ids)
+            rows = self._catalog.rows_of(ids)
             amounts = as_vector(amount, "reinforce.amount", len(rows))
             if (amounts < 0).any():
                 raise InvalidParameter(f"reinforce.amount: {amounts.min():g} was given; at least 0 is allowed.")
@@ -339,7 +270,7 @@ class Memory:
     def strength(self, ids: int | Iterable[int]) -> Any:
         """Return the short and the long part of the strength now: ``(2,)`` for one id, ``(n, 2)`` for several."""
         with self._lock:
-            rows = self._rows_of(ids)
+            rows = self._catalog.rows_of(ids)
             both = self._strengths.modes(rows, self._clock.now()) @ self._law.parts.T
             return both[0] if isinstance(ids, int | np.integer) else both
 
@@ -352,9 +283,9 @@ class Memory:
             Nothing was changed.
         """
         with self._lock:
-            rows = self._rows_of(ids)
-            flags = self._flags.rows
-            flags[rows] = flags[rows] | PINNED if pinned else flags[rows] & ~np.uint8(PINNED)
+            rows = self._catalog.rows_of(ids)
+            flags = self._catalog.flags
+            flags[rows] = flags[rows] | PINNED if pinned else flags[rows] & ~PINNED
 
     def replay(
         self,
@@ -385,7 +316,7 @@ class Memory:
                 raise EmptyMemory("replay: the memory holds nothing; store at least one pattern first.")
             n = check_integer(n, "replay.n", 1, len(self))
             random = np.random.default_rng(seed)
-            rows = np.flatnonzero(self._flags.rows & GONE == 0)
+            rows = self._catalog.alive()
             odds = self._strengths.log(rows, self._clock.now())
             if surprise is None:
                 return self._replay(rows[_draw(odds, n, random)])
@@ -402,21 +333,22 @@ class Memory:
         return len(self._index)
 
     def __contains__(self, id: object) -> bool:
-        with self._lock:
-            return isinstance(id, int | np.integer) and self._find(np.array([id]))[1]
+        try:
+            return isinstance(id, int | np.integer) and len(self._catalog.rows_of(int(id))) == 1
+        except UnknownMemory:
+            return False
 
     def __getitem__(self, id: int) -> Stored:
         """Return one memory by its id, without recalling it, or raise ``UnknownMemory``."""
         with self._lock:
-            row = int(self._rows_of(id)[0])
-            name = int(self._ids.rows[row])
+            row = int(self._catalog.rows_of(id)[0])
             short, long = self.strength(id)
-            flags = int(self._flags.rows[row])
+            flags = self._catalog.flags[row]
             return Stored(
-                ids=self._merged.get(name, (name,)),
+                ids=self._catalog.names(row),
                 pattern=self._index.keys[row].copy(),
                 value=self._index.values[row].copy(),
-                payload=None if self._payload is None else self._payload[row],
+                payload=self._catalog.payload(row),
                 short=float(short),
                 long=float(long),
                 pinned=bool(flags & PINNED),
@@ -428,34 +360,29 @@ class Memory:
     def ids(self) -> Ids:
         """The ids of all memories, rising."""
         with self._lock:
-            return self._ids.rows[self._flags.rows & GONE == 0]
+            return self._catalog.ids[self._catalog.alive()]
 
     @property
     def short_term(self) -> Ids:
         """The ids in short-term memory, in the order in which they entered."""
         with self._lock:
-            return self._ids.rows[self._short]
+            return self._catalog.ids[self._short]
 
     def stats(self) -> Stats:
         """Return what the memory holds and how it is set."""
         with self._lock:
-            flags = self._flags.rows[self._flags.rows & GONE == 0]
-            parts = [self._index.nbytes, self._strengths.nbytes, self._ids.nbytes, self._flags.nbytes, self._short.nbytes]
-            if self._links is not None:
-                parts.append(self._links.nbytes)
-            if self._payload is not None:
-                parts.append(8 * len(self._payload))
-            patterns = 0 if self._index.d is None else 4 * len(self) * self._index.d
+            links = 0 if self._links is None else self._links.nbytes
+            held = self._index.nbytes + self._strengths.nbytes + self._catalog.nbytes + self._short.nbytes + links
             return Stats(
                 memories=len(self),
                 short_term=len(self._short),
-                long_term=int((flags & LONG > 0).sum()),
-                pinned=int((flags & PINNED > 0).sum()),
+                long_term=self._catalog.having(LONG),
+                pinned=self._catalog.having(PINNED),
                 capacity=self._capacity,
                 d=self._index.d,
                 d_value=self._index.d_value,
-                bytes=sum(parts),
-                bytes_of_patterns=patterns,
+                bytes=held,
+                bytes_of_patterns=4 * len(self) * (self._index.d or 0),
                 similarity=type(self._index.similarity).__name__.lower(),
                 separation=type(self._index.separation).__name__.lower(),
                 beta=self._index.beta,
@@ -482,12 +409,8 @@ class Memory:
                 "merge": self._merge,
                 "strengths": self._strengths.state(),
                 "linked": None if self._links is None else self._links.state(),
-                "ids": self._ids.rows.copy(),
-                "flags": self._flags.rows.copy(),
-                "payload": None if self._payload is None else list(self._payload),
+                "catalog": self._catalog.state(),
                 "short": self._short.copy(),
-                "merged": dict(self._merged),
-                "next_id": self._next_id,
                 "now": self._clock.now(),
             }
 
@@ -504,55 +427,21 @@ class Memory:
         memory._strengths.restore(state["strengths"], memory._clock.now())
         if memory._links is not None:
             memory._links.restore(state["linked"])
-        memory._ids.append(state["ids"])
-        memory._flags.append(state["flags"])
-        memory._payload = None if state["payload"] is None else list(state["payload"])
+        memory._catalog.restore(state["catalog"])
         memory._short = state["short"].copy()
-        memory._merged = dict(state["merged"])
-        memory._stands_for = {one: main for main, ids in memory._merged.items() for one in ids}
-        memory._next_id = state["next_id"]
         return memory
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _find(self, ids: Ids) -> tuple[Rows, bool]:
-        """Return the rows of ids, and whether all are there."""
-        if self._stands_for:
-            ids = np.array([self._stands_for.get(one, one) for one in ids.tolist()], np.int64)
-        rows = np.searchsorted(self._ids.rows, ids)
-        inside = np.minimum(rows, max(len(self._ids.rows) - 1, 0))
-        there = len(self) > 0 and bool(
-            ((self._ids.rows[inside] == ids) & (self._flags.rows[inside] & GONE == 0)).all()
-        )
-        return inside, there
-
-    def _rows_of(self, ids: int | Iterable[int]) -> Rows:
-        given = np.asarray(ids if isinstance(ids, int | np.integer | np.ndarray) else list(ids))
-        if given.size == 0:
-            raise InvalidShape("ids: none were given; give at least one id.")
-        if given.dtype.kind not in "iu":
-            raise InvalidDtype(f"ids: dtype {given.dtype} was given; integers, as store() returned them, are allowed.")
-        rows, there = self._find(given.reshape(-1).astype(np.int64))
-        if not there:
-            missing = next(one for one in given.reshape(-1).tolist() if one not in self)
-            raise UnknownMemory(
-                f"ids: no memory has the id {missing}; {len(self)} are there, see memory.ids. Nothing was changed."
-            )
-        return rows
-
-    def _latest(self) -> int | None:
-        alive = self._flags.rows & GONE == 0 if len(self) else np.empty(0, bool)
-        return int(np.flatnonzero(alive)[-1]) if len(self) else None
 
     def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
         if len(rows) > 1:
             rows, place = np.unique(rows, return_inverse=True)
             amounts = np.bincount(place, amounts)
         self._strengths.excite(rows, amounts, now)
-        self._flags.rows[rows] |= USED
-        new = rows[self._flags.rows[rows] & SHORT == 0]
-        if len(new):
-            self._enter_short_term(new, now)
+        flags = self._catalog.flags[rows]
+        self._catalog.flags[rows] = flags | USED
+        if not (flags & SHORT).all():
+            self._enter_short_term(rows[flags & SHORT == 0], now)
 
     def _reinforce_recalled(
         self, rows: Rows, activity: NDArray[np.float64], familiar: NDArray[np.bool_], now: float
@@ -567,18 +456,21 @@ class Memory:
             self._excite(rows[noticed], activity[noticed], now)
 
     def _enter_short_term(self, rows: Rows, now: float) -> None:
-        self._flags.rows[rows] |= SHORT
+        self._catalog.flags[rows] |= SHORT
         self._short = np.concatenate([self._short, rows])
         excess = len(self._short) - self._short_size
         if excess > 0:
-            logs = self._strengths.log_all(now)[self._short]
-            order = logs.argmin(keepdims=True) if excess == 1 else np.argsort(logs, kind="stable")[:excess]
-            self._leave_short_term(self._short[order])
+            self._leave_short_term(self._weakest(self._short, excess, now))
+
+    def _weakest(self, rows: Rows, n: int, now: float) -> Rows:
+        """Return the ``n`` weakest of ``rows``; of equals, those named first."""
+        logs = self._strengths.log_all(now)[rows]
+        return rows[logs.argmin(keepdims=True) if n == 1 else np.argsort(logs, kind="stable")[:n]]
 
     def _leave_short_term(self, rows: Rows) -> int:
         """Let ``rows`` leave short-term memory, and return how many of them became long-term by that."""
-        flags = self._flags.rows
-        flags[rows] &= ~np.uint8(SHORT)
+        flags = self._catalog.flags
+        flags[rows] &= ~SHORT
         self._short = self._short[flags[self._short] & SHORT > 0]
         new = rows[flags[rows] & LONG == 0]
         stays = (flags[new] & (USED | PINNED) > 0) if self._only_frequent else np.ones(len(new), bool)
@@ -590,137 +482,75 @@ class Memory:
     def _check_room(self, n: int, pin: bool) -> None:
         if self._capacity is None:
             return
-        pinned = int((self._flags.rows & (PINNED | GONE) == PINNED).sum())
+        pinned = self._catalog.having(PINNED)
         if pinned >= self._capacity or (pin and pinned + n > self._capacity):
             raise FullMemory(
-                f"store: the capacity is {self._capacity} and {pinned} memories are pinned; unpin or forget some, or raise "
-                "the capacity. Nothing was stored."
+                f"store: the capacity is {self._capacity} and {pinned} memories are pinned; unpin or forget some, or "
+                "raise the capacity. Nothing was stored."
             )
 
     def _keep_capacity(self, now: float) -> None:
         excess = 0 if self._capacity is None else len(self) - self._capacity
-        if excess <= 0:
-            return
-        free = np.flatnonzero(self._flags.rows & (PINNED | GONE) == 0)
-        logs = self._strengths.log_all(now)[free]
-        weakest = logs.argmin(keepdims=True) if excess == 1 else np.argsort(logs, kind="stable")[:excess]
-        self._erase(free[weakest])
+        if excess > 0:
+            free = np.flatnonzero(self._catalog.flags & (PINNED | GONE) == 0)
+            self._erase(self._weakest(free, excess, now))
 
     def _erase(self, rows: Rows) -> None:
+        if not len(rows):
+            return
         self._index.erase(rows)
         self._strengths.erase(rows)
         if self._links is not None:
             self._links.erase(rows)
-        if self._payload is not None:
-            for row in rows.tolist():
-                self._payload[row] = None
-        for name in self._ids.rows[rows].tolist():
-            for one in self._merged.pop(name, ()):
-                del self._stands_for[one]
-        self._flags.rows[rows] = GONE
-        self._short = self._short[self._flags.rows[self._short] & GONE == 0]
-        gone = len(self._index.silent)
-        if self._index.rows <= SMALL or gone > self._index.rows // 8:
+        self._catalog.erase(rows)
+        self._short = self._short[self._catalog.flags[self._short] & GONE == 0]
+        if self._index.rows <= SMALL or len(self._index.silent) > self._index.rows // 8:
             self._compact()
 
     def _compact(self) -> None:
         if not len(self._index.silent):
             return
         kept = self._index.compact()
-        place = np.full(len(self._ids.rows), -1, np.intp)
+        place = np.full(len(self._catalog.ids), -1, np.intp)
         place[kept] = np.arange(len(kept))
         self._short = place[self._short]
-        if self._payload is not None:
-            self._payload = [self._payload[row] for row in kept.tolist()]
         if self._links is not None:
             self._links.keep(kept)
         self._strengths.keep(kept)
-        self._ids.keep(kept)
-        self._flags.keep(kept)
+        self._catalog.keep(kept)
 
     def _replay(self, rows: Rows) -> Replay:
-        payload = [None] * len(rows) if self._payload is None else [self._payload[row] for row in rows.tolist()]
-        return Replay(self._ids.rows[rows], self._index.keys[rows], self._index.values[rows], payload)
+        payload = [self._catalog.payload(row) for row in rows.tolist()]
+        return Replay(self._catalog.ids[rows], self._index.keys[rows], self._index.values[rows], payload)
 
-    def _merge_duplicates(self, now: float) -> int:
-        alive = np.flatnonzero(self._flags.rows & GONE == 0)
-        order = alive[np.argsort(-self._strengths.log(alive, now), kind="stable")] if len(alive) else alive
-        gone: list[int] = []
-        absorbed: set[int] = set()
-        for main, others in self._duplicates(order):
-            if main in absorbed:
-                continue
-            same = [row for row in others if row not in absorbed and self._same_content(main, row)]
-            if same:
-                absorbed.update(same)
-                gone.extend(same)
-                self._absorb(main, np.array(same, np.intp), now)
-        if gone:
-            self._erase(np.array(gone, np.intp))
+    def _merge_duplicates(self, tolerance: float, now: float) -> int:
+        alive = self._catalog.alive()
+        if not len(alive):
+            return 0
+        order = alive[np.argsort(-self._strengths.log(alive, now), kind="stable")]
+        gone: set[int] = set()
+        for main, others in duplicates(self._index, order, tolerance):
+            if main not in gone:
+                same = [row for row in others if row not in gone and self._same_content(main, row)]
+                if same:
+                    gone.update(same)
+                    self._absorb(main, np.array(same, np.intp), now)
+        self._erase(np.array(sorted(gone), np.intp))
         return len(gone)
 
-    def _duplicates(self, order: Rows) -> Iterable[tuple[int, list[int]]]:
-        """Yield rows, the strongest first, each with the later rows whose keys are as similar as ``merge`` asks."""
-        if self._merge == 0:
-            groups: dict[bytes, list[int]] = {}
-            for row in order.tolist():
-                groups.setdefault(self._index.keys[row].tobytes(), []).append(row)
-            yield from ((group[0], group[1:]) for group in groups.values() if len(group) > 1)
-            return
-        rank = np.empty(self._index.rows, np.intp)
-        rank[order] = np.arange(len(order))
-        tolerance = float(self._merge or 0.0)
-        for first in range(0, len(order), 256):
-            rows = order[first : first + 256]
-            cues = self._index.prepare(self._index.keys[rows], None)
-            which, found = self._index.scan(cues, None, tolerance, 0.0, 1)
-            own = self._index.exact(cues, np.arange(len(rows)), rows)
-            near = self._index.exact(cues, which, found) >= own[which] - tolerance
-            for i, row in enumerate(rows.tolist()):
-                later = found[near & (which == i)]
-                later = later[rank[later] > rank[row]]
-                if len(later):
-                    yield row, later.tolist()
-
     def _same_content(self, row: int, other: int) -> bool:
-        if self._index.values is not self._index.keys and not np.array_equal(
-            self._index.values[row], self._index.values[other]
-        ):
+        values = self._index.values
+        if values is not self._index.keys and not np.array_equal(values[row], values[other]):
             return False
-        return self._payload is None or _equal(self._payload[row], self._payload[other])
+        return same_payload(self._catalog.payload(row), self._catalog.payload(other))
 
     def _absorb(self, main: int, rows: Rows, now: float) -> None:
-        names = [int(self._ids.rows[row]) for row in (main, *rows.tolist())]
-        every = tuple(sorted(one for name in names for one in self._merged.pop(name, (name,))))
-        self._merged[names[0]] = every
-        self._stands_for.update(dict.fromkeys(every, names[0]))
-        flags = self._flags.rows
-        flags[main] |= np.bitwise_or.reduce(flags[rows]) & (USED | PINNED | LONG)
+        self._catalog.absorb(main, rows)
         self._strengths.merge(main, rows, now)
         if self._links is not None:
             targets, strength = self._links.of(rows, now)
             there = (targets >= 0) & ~np.isin(targets, rows)
             self._links.strengthen(np.full(int(there.sum()), main), targets[there], strength[there], now)
-
-
-def _payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
-    if payload is None:
-        return None
-    if single:
-        return [payload]
-    if isinstance(payload, str | bytes) or not isinstance(payload, Sequence | np.ndarray) or len(payload) != n:
-        given = f"{len(payload)} items" if hasattr(payload, "__len__") and not isinstance(payload, str) else repr(payload)
-        raise InvalidShape(f"payload: {given} was given for {n} patterns; give a sequence of {n}, one for each.")
-    return list(payload)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two payloads are equal; arrays by their content, what cannot be compared is not equal."""
-    if one is other:
-        return True
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return type(one) is type(other) and np.array_equal(one, other)
-    return type(one) is type(other) and bool(one == other)
 
 
 def _draw(log_odds: NDArray[np.float64], n: int, random: np.random.Generator) -> Rows:

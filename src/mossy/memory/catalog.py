@@ -1,0 +1,173 @@
+"""Who is in which row: ids, what is known of each memory, its payload, and the ids of merged memories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.arrays import Column
+from mossy.errors import InvalidDtype, InvalidShape, UnknownMemory
+
+__all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog", "as_payloads", "same_payload"]
+
+Rows = NDArray[np.intp]
+Ids = NDArray[np.int64]
+
+# What is known of a row, as bits of its flags.
+LONG, USED, PINNED, SHORT, GONE = (np.uint8(1 << bit) for bit in range(5))
+
+
+@final
+class Catalog:
+    """Ids rise with the rows, so that a row is found by bisection; a forgotten row keeps its place until ``keep``."""
+
+    def __init__(self) -> None:
+        self._ids = Column((), np.int64)
+        self._flags = Column((), np.uint8)
+        self._payload: list[Any] | None = None
+        self._merged: dict[int, tuple[int, ...]] = {}
+        self._stands_for: dict[int, int] = {}
+        self.next_id = 0
+
+    @property
+    def ids(self) -> Ids:
+        """The id of each row ``(rows,)``: a view to read."""
+        return self._ids.rows
+
+    @property
+    def flags(self) -> NDArray[np.uint8]:
+        """The flags of each row ``(rows,)``: a view to read and write."""
+        return self._flags.rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held; a payload counts as a reference."""
+        return self._ids.nbytes + self._flags.nbytes + (0 if self._payload is None else 8 * len(self._payload))
+
+    def alive(self) -> Rows:
+        """Return the rows that are not forgotten."""
+        return np.flatnonzero(self.flags & GONE == 0)
+
+    def having(self, flag: np.uint8) -> int:
+        """Return how many memories have this flag."""
+        return int((self.flags & (flag | GONE) == flag).sum())
+
+    def append(self, n: int, flag: np.uint8, payloads: list[Any] | None) -> Ids:
+        """Add ``n`` rows with new ids, which are returned."""
+        first = len(self.ids)
+        ids = np.arange(self.next_id, self.next_id + n, dtype=np.int64)
+        self.next_id += n
+        self._ids.append(ids)
+        self._flags.append(np.full(n, flag))
+        if payloads is not None and self._payload is None:
+            self._payload = [None] * first
+        if self._payload is not None:
+            self._payload.extend([None] * n if payloads is None else payloads)
+        return ids
+
+    def rows_of(self, ids: int | Iterable[int]) -> Rows:
+        """Return the row of each id, or raise ``UnknownMemory``; the id of a merged memory is each of its ids."""
+        given = np.asarray(ids if isinstance(ids, int | np.integer | np.ndarray) else list(ids))
+        if given.size == 0:
+            raise InvalidShape("ids: none were given; give at least one id.")
+        if given.dtype.kind not in "iu":
+            raise InvalidDtype(f"ids: dtype {given.dtype} was given; integers, as store() returned them, are allowed.")
+        wanted = given.reshape(-1).astype(np.int64)
+        names = wanted
+        if self._stands_for:
+            names = np.array([self._stands_for.get(one, one) for one in wanted.tolist()], np.int64)
+        rows = np.minimum(np.searchsorted(self.ids, names), max(len(self.ids) - 1, 0))
+        there = np.zeros(len(names), bool)
+        if len(self.ids):
+            there = (self.ids[rows] == names) & (self.flags[rows] & GONE == 0)
+        if not there.all():
+            raise UnknownMemory(
+                f"ids: no memory has the id {wanted[~there][0]}; memory.ids lists those that are there. Nothing was changed."
+            )
+        return rows
+
+    def payload(self, row: int) -> Any:
+        """Return the payload of a row, None if it has none."""
+        return None if self._payload is None else self._payload[row]
+
+    def names(self, row: int) -> tuple[int, ...]:
+        """Return all ids of the memory in a row, rising."""
+        name = int(self.ids[row])
+        return self._merged.get(name, (name,))
+
+    def absorb(self, main: int, rows: Rows) -> None:
+        """Let the memory in ``main`` take over the ids and flags of those in ``rows``, which then have none."""
+        name = int(self.ids[main])
+        every = sorted(one for row in (main, *rows.tolist()) for one in self.names(row))
+        for row in rows.tolist():
+            self._merged.pop(int(self.ids[row]), None)
+        self._merged[name] = tuple(every)
+        self._stands_for.update(dict.fromkeys(every, name))
+        self.flags[main] |= np.bitwise_or.reduce(self.flags[rows]) & (USED | PINNED | LONG)
+
+    def erase(self, rows: Rows) -> None:
+        """Mark ``rows`` as forgotten and drop what is known of them."""
+        if self._payload is not None:
+            for row in rows.tolist():
+                self._payload[row] = None
+        if self._merged:
+            for name in self.ids[rows].tolist():
+                for one in self._merged.pop(name, ()):
+                    del self._stands_for[one]
+        self.flags[rows] = GONE
+
+    def keep(self, rows: Rows) -> None:
+        """Keep ``rows`` in this order and drop the others."""
+        if self._payload is not None:
+            self._payload = [self._payload[row] for row in rows.tolist()]
+        self._ids.keep(rows)
+        self._flags.keep(rows)
+
+    def state(self) -> dict[str, Any]:
+        """Return copies of the arrays; payloads are referred to."""
+        return {
+            "ids": self.ids.copy(),
+            "flags": self.flags.copy(),
+            "payload": None if self._payload is None else list(self._payload),
+            "merged": dict(self._merged),
+            "next_id": self.next_id,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what ``state()`` returned; the catalog is empty before."""
+        self._ids.append(state["ids"])
+        self._flags.append(state["flags"])
+        self._payload = None if state["payload"] is None else list(state["payload"])
+        self._merged = dict(state["merged"])
+        self._stands_for = {one: name for name, ids in self._merged.items() for one in ids}
+        self.next_id = state["next_id"]
+
+
+def as_payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
+    """Return one payload for each of ``n`` patterns, None if there are none, or raise ``InvalidShape``."""
+    if payload is None:
+        return None
+    if single:
+        return [payload]
+    if isinstance(payload, str | bytes) or not isinstance(payload, Sequence | np.ndarray):
+        raise InvalidShape(f"payload: {payload!r} was given for {n} patterns; give a sequence of {n}, one for each.")
+    if len(payload) != n:
+        raise InvalidShape(f"payload: {len(payload)} were given for {n} patterns; give one for each.")
+    return list(payload)
+
+
+def same_payload(one: Any, other: Any) -> bool:
+    """Whether two payloads are surely equal: the same object, or of one type and equal (arrays entry by entry)."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return bool(np.array_equal(one, other))
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError):  # such as a tuple that holds arrays: what cannot be compared is not merged
+        return False

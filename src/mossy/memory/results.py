@@ -1,0 +1,68 @@
+"""What a memory answers besides a ``Recall``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Consolidation", "Replay", "Stats", "Stored"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One memory as it lies there: its ids, key, value, payload, strength and where it is."""
+
+    ids: tuple[int, ...]
+    pattern: NDArray[np.float32]
+    value: NDArray[np.float32]
+    payload: Any
+    short: float
+    long: float
+    pinned: bool
+    short_term: bool
+    long_term: bool
+
+
+@dataclass(frozen=True)
+class Consolidation:
+    """What ``consolidate`` did: how many memories became long-term, were let go, and were merged into others."""
+
+    moved: int
+    let_go: int
+    merged: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Stored experience for a learner: ids ``(n,)``, patterns ``(n, d)``, values ``(n, d_value)``, payloads."""
+
+    ids: NDArray[np.int64]
+    patterns: NDArray[np.float32]
+    values: NDArray[np.float32]
+    payload: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a memory holds: counts, bytes of all arrays (payloads as references), and how it is set."""
+
+    memories: int
+    short_term: int
+    long_term: int
+    pinned: int
+    capacity: int | None
+    d: int | None
+    d_value: int | None
+    bytes: int
+    bytes_of_patterns: int
+    similarity: str
+    separation: str
+    beta: float
+    law: str
+    keep: str
