@@ -228,7 +228,7 @@ class Network:
         return int(moved.sum())
 
     def step_7_retrieve(self, cue: ArrayLike, known: ArrayLike | None = None, steps: int = 100) -> Floats:
-        """Step 7: activate the neurons from a cue until they settle, and bring it back into short-term memory.
+        """Step 7: activate the neurons from a cue until they settle, and lift that into short-term memory.
 
         Where the law has two phases, the late phase of the synapses between the neurons that fire is lifted
         into the early one: up to what writing the retrieved pattern once would add, and never below what is

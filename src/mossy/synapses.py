@@ -233,7 +233,7 @@ class Synapses:
                 f"before, so it cannot be subtracted. Rules that forget exactly: {_names(SummedRule)}."
             )
         state = self.rule.unwrite(self._rule_state, x, y)
-        if not self.rule.possible(state):
+        if not self.rule.possible(self._rule_state, state):
             raise UnknownMemory(
                 "Synapses.forget: these keys cannot have been written here; nothing was forgotten."
             )

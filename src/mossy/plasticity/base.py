@@ -103,8 +103,8 @@ class SummedRule(Rule):
         return {**state, **{name: state[name] - part for name, part in self.contribution(pre, post).items()}}
 
     @abstractmethod
-    def possible(self, state: State) -> bool:
-        """Whether any set of pairs leads to this state; if not, something else was subtracted."""
+    def possible(self, before: State, after: State) -> bool:
+        """Whether some set of pairs leads to the state ``after`` an ``unwrite`` of ``before``."""
 
 
 class AdditiveRule(SummedRule):
@@ -125,7 +125,7 @@ class AdditiveRule(SummedRule):
         state: State = {"sum": np.zeros((n_post, n_pre))}
         return state if weights is None else {**state, "initial": np.array(weights, dtype=np.float64)}
 
-    def possible(self, state: State) -> bool:
+    def possible(self, before: State, after: State) -> bool:
         """Return True: the sum does not tell."""
         return True
 

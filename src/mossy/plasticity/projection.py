@@ -55,10 +55,10 @@ class Projection(SummedRule):
         """Return ``KKᵀ`` and ``VKᵀ`` of these pairs."""
         return {"gram": pre.T @ pre, "cross": post.T @ pre}
 
-    def possible(self, state: State) -> bool:
+    def possible(self, before: State, after: State) -> bool:
         """Whether ``KKᵀ`` has no negative eigenvalue (beyond rounding): no set of keys gives one."""
-        gram = state["gram"]
-        return bool(np.linalg.eigvalsh(gram)[0] >= -1e-9 * max(1.0, float(np.trace(gram))))
+        rounding = 1e-9 * float(np.trace(before["gram"]))
+        return bool(np.linalg.eigvalsh(after["gram"])[0] >= -rounding)
 
     def weights(self, state: State) -> Array:
         """Return ``B A⁻¹``."""
