@@ -208,6 +208,15 @@ def test_default_k():
     assert Sparse(4000, 1).k == 1
 
 
+def test_a_thousand_neurons_hold_4700_pairs_at_one_percent_error():
+    rng = np.random.default_rng(0)
+    keys, values = (np.argsort(rng.random((4700, 1000)), axis=1)[:, :10] for _ in range(2))
+    sparse = Sparse(1000)
+    sparse.write_active(keys, values)
+    spurious = (sparse.read_active(keys) >= 0).sum() / values.size - 1
+    assert 0.005 < spurious < 0.01
+
+
 def test_reading_changes_nothing():
     sparse = Sparse(N, counts=True)
     sparse.write_active([1, 2, 3])
@@ -387,6 +396,7 @@ def test_a_bad_state_is_refused():
     for change in (
         {"synapses": state["synapses"][:-1]},
         {"synapses": state["synapses"].astype(np.int64)},
+        {"synapses": ~state["synapses"]},
         {"counters": None},
         {"pairs": -1},
         {"n": 0},

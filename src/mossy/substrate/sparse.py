@@ -43,7 +43,8 @@ class Sparse:
     output.
 
     Reading ``"best"`` answers with the ``k`` outputs that most active known inputs reach, so that some of the
-    inputs may be wrong. Among equal counts the lower index wins; an output that no input reaches never does.
+    inputs may be wrong: the fewer, the fuller the synapses are. Among equal counts the lower index wins; an
+    output that no input reaches never does.
 
     Parameters
     ----------
@@ -259,6 +260,11 @@ class Sparse:
         sparse = cls(state["n"], state["n_out"], **{name: state[name] for name in names[2:]})
         sparse._pairs = check_integer(state["pairs"], "state.pairs", 0)
         sparse._synapses = _copy_like(sparse._synapses, state["synapses"], "synapses")
+        last = sparse.n_out % 64
+        if last and (sparse._synapses[:, -1] >> np.uint64(last)).any():
+            raise InvalidInput(
+                f"state.synapses: bits beyond the {sparse.n_out} outputs are on; give what state() returned."
+            )
         if sparse._counters is not None:
             sparse._counters = _copy_like(sparse._counters, state["counters"], "counters")
         return sparse
