@@ -16,7 +16,7 @@ from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_pa
 from mossy.memory.duplicates import duplicates
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
 from mossy.pathway import Links
-from mossy.recall import Recall, Settings, gather, settle
+from mossy.recall import Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
 from mossy.strength import LAWS, LinearLaw, Strengths, as_law, two_phase
@@ -198,26 +198,52 @@ class Memory:
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._clock.now()
             prepared = self._index.prepare(cues, mask)
+            if single and k == 1 and self._settings.gain == 0:
+                only = lone(self._index, self._strengths, prepared, self._settings, now)
+                if only is not None:
+                    return self._recall_lone(*only, now, reinforce)
             table = gather(self._index, self._strengths, self._links, prepared, k, self._settings, now)
             activity = self._index.separation.activity(table.total)
             pattern, taken, energy = settle(self._index, prepared.exact, mask, table, activity, limit)
             familiar = table.fit[:, 0] >= self._index.similarity.familiar
             best = table.rows[:, :k]
             parts = (table.similarity, table.prior, table.association, table.total, table.fit)
-            ids = self._catalog.ids[best]
-            payload = [[self._catalog.payload(row) for row in line] for line in best.tolist()]
-            modes = self._strengths.modes(best.ravel(), now).reshape(*best.shape, self._law.modes)
-            found = (ids, activity[:, :k], np.stack([part[:, :k] for part in parts], axis=-1), modes)
+            found = (
+                self._catalog.ids[best],
+                [[self._catalog.payload(row) for row in line] for line in best.tolist()],
+                activity[:, :k],
+                energy,
+                familiar,
+                taken,
+                np.stack([part[:, :k] for part in parts], axis=-1),
+                *self._strengths.modes(best, now),
+            )
             if reinforce:
                 self._reinforce_recalled(table.rows, activity, familiar, now)
             if single:
-                ids, probability, parts_of, modes = (array[0] for array in found)
-                return Recall(
-                    pattern[0], ids, payload[0], probability, float(energy[0]), bool(familiar[0]), int(taken[0]),
-                    parts_of, modes, self._law,
-                )  # fmt: skip
-            ids, probability, parts_of, modes = found
-            return Recall(pattern, ids, payload, probability, energy, familiar, taken, parts_of, modes, self._law)
+                return Recall(pattern[0], *(part[0] for part in found), self._law)
+            return Recall(pattern, *found, self._law)
+
+    def _recall_lone(self, row: int, fit: float, faded: float, now: float, reinforce: bool) -> Recall:
+        similarity = self._index.beta * fit
+        evidence = similarity + faded
+        familiar = fit >= self._index.similarity.familiar
+        rows = np.array([row])
+        recalled = Recall(
+            self._index.values[row].copy(),
+            self._catalog.ids[rows],
+            [self._catalog.payload(row)],
+            np.ones(1),
+            -evidence,
+            familiar,
+            1,
+            np.array([[similarity, faded, 0.0, evidence, fit]]),
+            *self._strengths.modes(rows, now),
+            self._law,
+        )
+        if reinforce and familiar:
+            self._excite(rows, np.ones(1), now)
+        return recalled
 
     def consolidate(self) -> Consolidation:
         """Move short-term memory into long-term memory, as ``keep`` decides, and merge duplicates, as ``merge`` decides.
@@ -271,7 +297,7 @@ class Memory:
         """Return the short and the long part of the strength now: ``(2,)`` for one id, ``(n, 2)`` for several."""
         with self._lock:
             rows = self._catalog.rows_of(ids)
-            both = self._strengths.modes(rows, self._clock.now()) @ self._law.parts.T
+            both = np.stack(self._law.split(*self._strengths.modes(rows, self._clock.now())), axis=-1)
             return both[0] if isinstance(ids, int | np.integer) else both
 
     def pin(self, ids: int | Iterable[int], pinned: bool = True) -> None:

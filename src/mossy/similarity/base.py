@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cues", "KeyStatistics", "Similarity"]
+__all__ = ["Cues", "KeyStatistics", "Similarity", "known_sum", "lengths"]
 
 UNIT = 2.0**-24  # rounding unit of float32
 
@@ -36,10 +36,12 @@ class KeyStatistics:
         self.count = 0
         self.total = np.zeros(d)
         self.squares = np.zeros(d)
+        self._variance: NDArray[np.float64] | None = None
 
     def add(self, keys: NDArray[Any], sign: int = 1) -> None:
         """Count a batch of keys ``(n, d)`` in, or out with ``sign=-1``."""
         wide = keys.astype(np.float64)
+        self._variance = None
         self.count += sign * len(wide)
         if self.count == 0:
             self.total[:] = 0
@@ -54,12 +56,14 @@ class KeyStatistics:
 
     def variance(self) -> NDArray[np.float64]:
         """Return the variance ``(d,)`` of each entry."""
-        power = self.power()
-        spread = power - (self.total / max(self.count, 1)) ** 2
-        return np.where(spread > 1e-12 * power, spread, 0.0)
+        if self._variance is None:
+            power = self.power()
+            spread = power - (self.total / max(self.count, 1)) ** 2
+            self._variance = np.where(spread > 1e-12 * power, spread, 0.0)
+        return self._variance
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Cues:
     """A batch of cues, as ``prepare`` makes it for scanning.
 
@@ -144,6 +148,11 @@ class Similarity(ABC):
         keys: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Return the similarity ``(p,)`` of pairs of a cue and a key ``(p, d)``, with masks ``(p, d)`` and scales ``(p,)``."""
+
+
+def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the euclidean length ``(n,)`` of each pattern ``(n, d)``."""
+    return np.sqrt(np.einsum("nd,nd->n", patterns, patterns))
 
 
 def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths
 
 __all__ = ["Dot"]
 
@@ -40,7 +40,7 @@ class Dot(Similarity):
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
         """Return ``(d + 4)·u·‖q‖‖k‖/σ²``."""
         d = cues.exact.shape[1]
-        return (d + 4) * UNIT * np.linalg.norm(cues.exact, axis=1) * longest / cues.scale
+        return (d + 4) * UNIT * lengths(cues.exact) * longest / cues.scale
 
     def exact(
         self,

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths
 
 __all__ = ["Euclidean"]
 
@@ -47,7 +47,7 @@ class Euclidean(Similarity):
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
         """Return ``(d + 4)·u·(‖q‖‖k‖ + ½‖k‖²)/σ²``."""
         d = cues.exact.shape[1]
-        length = np.linalg.norm(cues.exact, axis=1)
+        length = lengths(cues.exact)
         return (d + 4) * UNIT * (length * longest + 0.5 * longest**2) / cues.scale
 
     def exact(

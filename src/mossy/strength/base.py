@@ -13,6 +13,7 @@ adds 1 to every mode; ``Σ w_k = 1``, so that a fresh memory has the strength 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -47,6 +48,19 @@ class LinearLaw:
     rates: Floats
     readout: Floats
     parts: Floats
+
+    @cached_property
+    def _slowest(self) -> float:
+        return float(self.rates.min())
+
+    @cached_property
+    def _fall(self) -> Floats:
+        return self._slowest - self.rates
+
+    @cached_property
+    def _typed(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """The readout and the rates in each dtype that modes have."""
+        return {np.dtype(t).char: (self.readout.astype(t), self.rates.astype(t)) for t in (np.float32, np.float64)}
 
     @property
     def modes(self) -> int:
@@ -84,13 +98,16 @@ class LinearLaw:
         ``ln s`` is convex in time, so without an event the rate only falls: after ``Δ`` more units,
         ``ln s`` has lost at most ``rate·Δ``.
         """
-        slowest = self.rates.min()
         age = np.asarray(elapsed, np.float64)
-        relative = np.multiply.outer(-age, self.rates - slowest)
-        part = np.exp(relative.astype(z.dtype, copy=False)) * z * self.readout.astype(z.dtype)
-        total = part.sum(axis=-1)
-        rate = (part @ self.rates.astype(z.dtype)) / total
-        return np.log(total) - slowest * age, rate
+        readout, rates = self._typed[z.dtype.char]
+        part = np.multiply.outer(age, self._fall).astype(z.dtype, copy=False)
+        np.exp(part, out=part)
+        part = part * z
+        part *= readout
+        total = np.add.reduce(part, -1)
+        part *= rates
+        rate = np.add.reduce(part, -1) / total
+        return np.log(total) - self._slowest * age, rate
 
     def response(self, t: ArrayLike) -> Floats:
         """Return ``r(t)``: the strength ``t`` units after one unit event, ``Σ w_k exp(-λ_k t)``."""

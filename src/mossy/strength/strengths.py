@@ -55,15 +55,16 @@ class Strengths:
     def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
-        self._modes.rows[rows] = modes + amounts[:, None]
+        modes += amounts[:, None]
+        self._modes.rows[rows] = modes
         self._when.rows[rows] = now
-        self._refresh(rows, now)
+        self._due.rows[rows] = now
+        self._next_due = now
 
     def log_all(self, now: float) -> NDArray[np.float32]:
         """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``. It is a view: read it, do not keep it."""
         if now >= self._next_due:
             self._refresh(np.flatnonzero(self._due.rows <= now), now)
-            self._next_due = float(self._due.rows.min())
         return self._cache.rows
 
     def log(self, rows: Rows, now: float) -> NDArray[np.float64]:
@@ -71,16 +72,17 @@ class Strengths:
         modes = self._modes.rows[rows].astype(np.float64)
         return self.law.log_strength(modes, now - self._when.rows[rows])
 
-    def modes(self, rows: Rows, now: float) -> NDArray[np.float64]:
-        """Return the modes ``(len(rows), m)`` as they are ``now``."""
-        return self.law.decay(self._modes.rows[rows].astype(np.float64), now - self._when.rows[rows])
+    def modes(self, rows: NDArray[np.intp], now: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return copies of the modes of ``rows (...)``, ``(..., m)``, and how long ago ``(...)`` they were current."""
+        return self._modes.rows[rows], now - self._when.rows[rows]
 
     def merge(self, into: int, rows: Rows, now: float) -> None:
         """Add the modes of ``rows`` to those of the memory ``into``: the law is linear, so nothing is lost."""
-        total = self.modes(np.append(rows, into), now).sum(axis=0)
-        self._modes.rows[into] = total
+        modes, elapsed = self.modes(np.append(rows, into), now)
+        self._modes.rows[into] = self.law.decay(modes, elapsed).sum(axis=0)
         self._when.rows[into] = now
-        self._refresh(np.array([into]), now)
+        self._due.rows[into] = now
+        self._next_due = now
 
     def erase(self, rows: Rows) -> None:
         """Overwrite ``rows`` with nothing: no modes, no time, ``ln s = -inf``, never due."""
@@ -97,10 +99,8 @@ class Strengths:
     def _refresh(self, rows: Rows, now: float) -> None:
         logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
         self._cache.rows[rows] = logs
-        due = now + TOLERANCE / rate
-        self._due.rows[rows] = due
-        if len(due):
-            self._next_due = min(self._next_due, float(due.min()))
+        self._due.rows[rows] = now + TOLERANCE / rate
+        self._next_due = float(self._due.rows.min())
 
     @property
     def nbytes(self) -> int:

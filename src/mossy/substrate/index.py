@@ -163,6 +163,14 @@ class Index:
             wide *= known
         return self.similarity.prepare(wide, known, self._statistics)
 
+    def scores(self, cues: Cues) -> NDArray[np.float32]:
+        """Return the similarity of all rows to cues in float32, ``(c, rows)``, up to a constant for each cue."""
+        return self.similarity.scores(cues, self.keys, None if self._norms is None else self._norms.rows)
+
+    def rounding(self, cues: Cues) -> NDArray[np.float64]:
+        """Return by how much a score in float32 can be off, ``(c,)``."""
+        return self.similarity.rounding(cues, self._longest)
+
     def scan(self, cues: Cues, bias: NDArray[np.float32] | None, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
         """Return all pairs of a cue and a row that may be among the ``k`` best or within ``reach`` of the best.
 
@@ -172,7 +180,7 @@ class Index:
             bias = np.zeros(self.rows, np.float32)
         if bias is not None:
             bias[self.silent] = -np.inf
-        margin = 2 * self.similarity.rounding(cues, self._longest) + slack
+        margin = 2 * self.rounding(cues) + slack
         margin = np.broadcast_to(margin, len(cues.exact))
         norms = None if self._norms is None else self._norms.rows
         return scan(self.similarity, cues, self.keys, norms, bias, reach, margin, k)
@@ -213,6 +221,9 @@ class Index:
     ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
         """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
         raw = np.asarray(cues)
+        if known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous:
+            if float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
+                return raw[None], True, None
         if known is not None and raw.dtype.kind == "f" and raw.ndim in (1, 2) and raw.size:
             mask = as_known(known, np.atleast_2d(raw))
             if mask is not None:  # an unknown entry may hold anything, NaN included

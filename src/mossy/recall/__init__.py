@@ -1,0 +1,8 @@
+"""Recall: from cues to memories."""
+
+from mossy.recall.completion import settle
+from mossy.recall.evidence import Evidence, Settings, gather, prior
+from mossy.recall.lone import lone
+from mossy.recall.result import Explanation, Recall
+
+__all__ = ["Evidence", "Explanation", "Recall", "Settings", "gather", "lone", "prior", "settle"]

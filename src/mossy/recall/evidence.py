@@ -1,0 +1,203 @@
+"""Evidence: what speaks for each memory, given a cue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.pathway import Links
+from mossy.similarity import Cues
+from mossy.strength import TOLERANCE, Strengths
+from mossy.substrate.index import Index
+
+__all__ = ["DEEPEST", "Evidence", "Settings", "gather", "prior"]
+
+DEEPEST = 20.0  # L: below exp(-20) of the strongest, all memories count as equally faded
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a memory recalls.
+
+    Attributes
+    ----------
+    delta
+        δ: the difference in similarity that no difference in strength can outweigh.
+    gain
+        ``g_a``: the evidence of one unit of association.
+    """
+
+    delta: float
+    gain: float
+
+
+def prior(log_strength: NDArray[Any], log_strongest: float, beta: float, delta: float) -> NDArray[Any]:
+    r"""Return the evidence that strengths give, from ``-βδ`` to 0.
+
+    .. math::  \text{prior}_i = κ·\max(\ln(s_i/s_{max}), -L), \qquad κL = βδ,\; L = 20
+
+    So if ``sim_i > sim_j + δ``, no ages can put ``j`` above ``i``.
+    """
+    return beta * delta / DEEPEST * np.clip(log_strength - log_strongest, -DEEPEST, 0.0)
+
+
+@dataclass
+class Evidence:
+    """What speaks for each memory that may be active, for a batch of ``c`` cues, as a padded table.
+
+    Attributes
+    ----------
+    rows
+        ``(c, w)``: the index neurons; the order in each line is by falling evidence.
+    similarity, prior, association
+        ``(c, w)``: the parts, in units of evidence, ``-inf``-padded where a line is shorter.
+    total
+        ``(c, w)``: their sum.
+    fit
+        ``(c, w)``: the bare similarity.
+    """
+
+    rows: Rows
+    similarity: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    association: NDArray[np.float64]
+    total: NDArray[np.float64]
+    fit: NDArray[np.float64]
+
+
+def gather(
+    index: Index, strengths: Strengths, links: Links | None, cues: Cues, k: int, settings: Settings, now: float
+) -> Evidence:
+    """Return the evidence for every memory that is among the ``k`` best of a cue or can be active for it.
+
+    Parameters
+    ----------
+    index, strengths, links
+        The memories.
+    cues
+        As ``index.prepare`` made them.
+    k
+        From 1 to the number of memories.
+    settings
+        δ and the gain of association.
+    now
+        The time.
+    """
+    beta, delta = index.beta, settings.delta
+    bias = None
+    slack = 0.0
+    strongest = 0.0
+    if delta > 0:
+        logs = strengths.log_all(now)
+        strongest = float(logs.max())
+        bias = prior(logs, strongest, 1.0, delta)
+        slack = 2 * delta / DEEPEST * TOLERANCE + 1e-6 * delta
+    reach = index.separation.reach(len(index))
+    which, rows = index.scan(cues, bias, reach / beta, slack, k)
+    fit = index.exact(cues, which, rows)
+    return _arrange(index, strengths, links, cues, k, settings, now, strongest, reach, which, rows, fit)
+
+
+def _arrange(
+    index: Index,
+    strengths: Strengths,
+    links: Links | None,
+    cues: Cues,
+    k: int,
+    settings: Settings,
+    now: float,
+    strongest: float,
+    reach: float,
+    which: Rows,
+    rows: Rows,
+    fit: NDArray[np.float64],
+) -> Evidence:
+    c = len(cues.exact)
+    faded = _exact_prior(strengths, rows, strongest, index.beta, settings.delta, now)
+    table = _table(c, which, rows, fit, faded, index.beta, np.zeros(len(rows)))
+    if links is not None and settings.gain > 0:
+        first = _trim(table, k, reach)
+        which, rows, fit, linked = _associate(index, links, cues, first, settings.gain, now)
+        faded = _exact_prior(strengths, rows, strongest, index.beta, settings.delta, now)
+        table = _table(c, which, rows, fit, faded, index.beta, linked)
+    return _trim(table, k, reach)
+
+
+def _exact_prior(
+    strengths: Strengths, rows: Rows, strongest: float, beta: float, delta: float, now: float
+) -> NDArray[np.float64]:
+    if delta == 0:
+        return np.zeros(len(rows))
+    return prior(strengths.log(rows, now), strongest, beta, delta)
+
+
+def _table(
+    c: int,
+    which: Rows,
+    rows: Rows,
+    fit: NDArray[np.float64],
+    faded: NDArray[np.float64],
+    beta: float,
+    linked: NDArray[np.float64],
+) -> Evidence:
+    """Arrange pairs, ordered by cue and row, as a padded table, each line by falling evidence (equals by row)."""
+    similarity = beta * fit
+    total = similarity + faded + linked
+    order = np.lexsort((rows, -total, which)) if len(rows) > 1 else np.zeros(1, np.intp)
+    counts = np.bincount(which, minlength=c)
+    width = int(counts.max())
+    if c == 1:
+        place: Any = (np.zeros(1, np.intp)[:, None], np.arange(width)[None])
+        return Evidence(*(part[order][None] for part in (rows, similarity, faded, linked, total, fit)))
+    place = (which, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
+
+    def pad(part: NDArray[Any], empty: float) -> NDArray[Any]:
+        padded = np.full((c, width), empty, part.dtype)
+        padded[place] = part[order]
+        return padded
+
+    return Evidence(
+        pad(rows, 0), pad(similarity, -np.inf), pad(faded, 0.0), pad(linked, 0.0), pad(total, -np.inf), pad(fit, -np.inf)
+    )
+
+
+def _trim(table: Evidence, k: int, reach: float) -> Evidence:
+    """Drop what is neither among the ``k`` best nor within ``reach`` of the best."""
+    width = table.total.shape[1]
+    if width <= k:
+        return table
+    near = table.total >= table.total[:, :1] - reach
+    near[:, :k] = True
+    table.total[~near] = -np.inf
+    widest = int(near.sum(axis=1).max())
+    if widest == width:
+        return table
+    return Evidence(
+        *(
+            part[:, :widest]
+            for part in (table.rows, table.similarity, table.prior, table.association, table.total, table.fit)
+        )
+    )
+
+
+def _associate(
+    index: Index, links: Links, cues: Cues, table: Evidence, gain: float, now: float
+) -> tuple[Rows, Rows, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pairs again, those that the active memories are linked with added, and their association ``g_a·(Lᵀa)``."""
+    activity = index.separation.activity(table.total)
+    every: list[tuple[Rows, Rows, NDArray[np.float64]]] = []
+    for i in range(len(table.rows)):
+        there = np.isfinite(table.total[i])
+        active = there & (activity[i] > 0)
+        reached, amount = links.spread(table.rows[i, active], activity[i, active], now)
+        rows = np.union1d(table.rows[i, there], reached)
+        linked = np.zeros(len(rows))
+        linked[np.searchsorted(rows, reached)] = gain * amount
+        every.append((np.full(len(rows), i), rows, linked))
+    which, rows, linked = (np.concatenate([one[part] for one in every]) for part in range(3))
+    return which, rows, index.exact(cues, which, rows), linked
