@@ -25,9 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ("README.md", "README.zh.md", "docs/*.md")
-MARKED = re.compile(
-    r"^(?P<open><!-- table: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(?P<close>^<!-- end -->$)", re.M | re.S
-)
+MARKED = re.compile(r"^(?P<open><!-- table: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(?P<close>^<!-- end -->$)", re.M | re.S)
 
 
 class NotMeasured(LookupError):
@@ -81,7 +79,33 @@ def questions(results: Results) -> str:
     return markdown(("script", "question", "machine", "date"), rows)
 
 
+def fixed_matrices(results: Results) -> str:
+    """Compare the exact recall of one weight matrix under each rule, at rising loads."""
+    rows = results["fixed_matrices"]["result"]["rules"]
+    loads = list(next(iter(rows.values()))["exact"])
+    return markdown(
+        ("patterns a neuron", *loads, "bits/synapse"),
+        (
+            (
+                name,
+                *(f"{rate:.2f}" for rate in row["exact"].values()),
+                f"{row['bits_a_synapse']:.2f}" if "bits_a_synapse" in row else "–",
+            )
+            for name, row in rows.items()
+        ),
+    )
+
+
+def projection_batches(results: Results) -> str:
+    """List the largest difference of a projection weight between batchings and orders."""
+    found = results["fixed_matrices"]["result"]["projection_batches"]
+    rows = [(name, number(worst, 2)) for name, worst in found.items()]
+    return markdown(("written in a random order", "largest difference of a weight"), rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
+    "fixed_matrices": fixed_matrices,
+    "projection_batches": projection_batches,
     "questions": questions,
 }
 

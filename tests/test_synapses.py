@@ -220,6 +220,7 @@ def test_state_round_trip_with_a_law(law):
         (np.ones((0, 3)), np.ones((0, 3)), EmptyBatch),
         (np.array([1.0, np.nan, 1.0]), np.ones(3), NotFinite),
         (np.ones(3), np.array([np.inf, 1.0, 1.0]), NotFinite),
+        (np.full(3, 1e200), np.ones(3), NotFinite),
         (np.array(["a", "b", "c"]), np.ones(3), InvalidDtype),
     ],
 )

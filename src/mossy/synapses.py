@@ -15,12 +15,15 @@ from mossy.errors import (
     InvalidParameter,
     InvalidShape,
     InvalidTime,
+    NotFinite,
     UnknownMemory,
 )
 from mossy.plasticity import RULES, AdditiveRule, Rule, SummedRule, as_rule, parameters
 from mossy.strength import LAWS, LinearLaw, as_law
 
-__all__ = ["Synapses", "as_cues", "as_wiring"]
+__all__ = ["LARGEST", "Synapses", "as_cues", "as_wiring"]
+
+LARGEST = 1e50  # products and sums of products of larger activities would leave the range of float64
 
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -99,18 +102,14 @@ class Synapses:
     def _as_weights(self, given: ArrayLike, name: str) -> Floats:
         array, _ = as_batch(given, name, self.n_pre, np.float64)
         if array.shape != (self.n_post, self.n_pre):
-            raise InvalidShape(
-                f"{name}: shape {array.shape} was given; {(self.n_post, self.n_pre)} is allowed."
-            )
+            raise InvalidShape(f"{name}: shape {array.shape} was given; {(self.n_post, self.n_pre)} is allowed.")
         return array if self.wiring is None else array * self.wiring
 
     def _pairs(self, pre: ArrayLike, post: ArrayLike) -> tuple[Floats, Floats]:
-        x, _ = as_batch(pre, "pre", self.n_pre, np.float64)
-        y, _ = as_batch(post, "post", self.n_post, np.float64)
+        x = _in_range(as_batch(pre, "pre", self.n_pre, np.float64)[0], "pre")
+        y = _in_range(as_batch(post, "post", self.n_post, np.float64)[0], "post")
         if len(x) != len(y):
-            raise InvalidShape(
-                f"post: {len(y)} patterns were given for {len(x)} pre-patterns; give one for each."
-            )
+            raise InvalidShape(f"post: {len(y)} patterns were given for {len(x)} pre-patterns; give one for each.")
         return x, y
 
     def write(self, pre: ArrayLike, post: ArrayLike) -> None:
@@ -133,14 +132,10 @@ class Synapses:
     def _now(self) -> tuple[LinearLaw, Floats]:
         """Bring the modes to the present and return them with their law."""
         if self.law is None or self._modes is None:
-            raise InvalidParameter(
-                "Synapses.law: none is set, so nothing fades. Make them with law='two_phase'."
-            )
+            raise InvalidParameter("Synapses.law: none is set, so nothing fades. Make them with law='two_phase'.")
         now = self.clock.now()
         if now < self._time:
-            raise InvalidTime(
-                f"Synapses.clock: it says {now:g} after it said {self._time:g}; time must not fall."
-            )
+            raise InvalidTime(f"Synapses.clock: it says {now:g} after it said {self._time:g}; time must not fall.")
         if now > self._time:
             self._modes, self._time = self.law.decay(self._modes, now - self._time), now
             self._cached = None
@@ -163,6 +158,7 @@ class Synapses:
     def transmit(self, pre: ArrayLike) -> Floats:
         """Return the drive ``W·x`` of the post-neurons: ``(n_post,)``, or ``(n, n_post)`` of a batch."""
         x, single = as_batch(pre, "pre", self.n_pre, np.float64)
+        _in_range(x, "pre")
         drive: Floats = x @ self.weights.T
         return drive[0] if single else drive
 
@@ -234,9 +230,7 @@ class Synapses:
             )
         state = self.rule.unwrite(self._rule_state, x, y)
         if not self.rule.possible(self._rule_state, state):
-            raise UnknownMemory(
-                "Synapses.forget: these keys cannot have been written here; nothing was forgotten."
-            )
+            raise UnknownMemory("Synapses.forget: these keys cannot have been written here; nothing was forgotten.")
         self._rule_state = state
         self._cached = None
 
@@ -308,9 +302,7 @@ def as_wiring(given: ArrayLike | float | None, shape: tuple[int, int], seed: int
     if array.ndim == 0:
         density = check_fraction(given, "wiring")
         if seed is None:
-            raise InvalidParameter(
-                f"wiring: a density of {density:g} was given without a seed; give seed= as well."
-            )
+            raise InvalidParameter(f"wiring: a density of {density:g} was given without a seed; give seed= as well.")
         return np.random.default_rng(check_integer(seed, "seed", 0)).random(shape) < density
     if array.dtype != np.bool_:
         raise InvalidDtype(f"wiring: dtype {array.dtype} was given; a boolean mask or a density is allowed.")
@@ -335,10 +327,18 @@ def as_cues(given: ArrayLike, known: ArrayLike | None, d: int) -> tuple[Floats, 
         if mask is not None:
             raw = np.where(mask if raw.ndim == 2 else mask[0], raw, 0)
     cues, single = as_batch(raw, "cue", d, np.float64)
+    _in_range(cues, "cue")
     mask = as_known(known, cues)
     if known is not None and mask is None:
         mask = np.ones((1, d), dtype=np.bool_)
     return (cues if mask is None else np.where(mask, cues, 0.0)), single, mask
+
+
+def _in_range(batch: Floats, name: str) -> Floats:
+    largest = float(max(batch.max(), -batch.min()))
+    if largest > LARGEST:
+        raise NotFinite(f"{name}: {largest:g} was given; up to {LARGEST:g} is allowed. Scale the patterns down.")
+    return batch
 
 
 def _only_diagonal(wiring: Mask) -> bool:

@@ -5,6 +5,8 @@ A trait declared True holds in every trial. A trait declared False is shown fals
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -48,9 +50,7 @@ def local(rule: Rule, rng: np.random.Generator) -> bool:
         other_post = other_pre.copy()
     else:
         other_pre[:, 2], other_post[:, 1] = pre[:, 2], post[:, 1]
-    return bool(
-        np.isclose(written(rule, pre, post)[1, 2], written(rule, other_pre, other_post)[1, 2], atol=1e-12)
-    )
+    return bool(np.isclose(written(rule, pre, post)[1, 2], written(rule, other_pre, other_post)[1, 2], atol=1e-12))
 
 
 def bounded(rule: Rule, rng: np.random.Generator) -> bool:
@@ -111,3 +111,13 @@ def test_every_trait_is_declared(name):
     assert vars(kind)["alphabet"] in ("bipolar", "binary", "real")
     assert issubclass(kind, AdditiveRule) == kind.additive
     assert issubclass(kind, SummedRule) == kind.order_invariant
+
+
+def test_the_page_on_rules_says_the_same():
+    page = Path(__file__).parents[2] / "docs" / "rules.md"
+    rows = [line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    found = {row[1].strip(" `"): [cell.strip() for cell in row[3:9]] for row in rows}
+    assert found == {
+        name: [*("yes" if getattr(kind, trait) else "no" for trait in TRAITS), kind.alphabet]
+        for name, kind in RULES.items()
+    }

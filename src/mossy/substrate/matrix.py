@@ -23,7 +23,7 @@ from mossy.errors import (
 from mossy.plasticity import Rule, SummedRule, as_rule
 from mossy.strength import LinearLaw
 from mossy.substrate.examples import ClassSums, Examples, Label
-from mossy.synapses import Synapses, as_cues
+from mossy.synapses import LARGEST, Synapses, as_cues
 
 __all__ = ["Encoder", "Matrix"]
 
@@ -110,17 +110,11 @@ class Matrix:
         self.d_value = self.d_key if d_value is None else check_integer(d_value, "Matrix.d_value", 1)
         self.encoder = encoder
         if encoder is not None and encoder.d != self.d_key:
-            raise InvalidShape(
-                f"Matrix.encoder: it takes {encoder.d} entries; {self.d_key} (d_key) is allowed."
-            )
+            raise InvalidShape(f"Matrix.encoder: it takes {encoder.d} entries; {self.d_key} (d_key) is allowed.")
         made = as_rule(rule)
-        self.activation = as_activation(
-            DEFAULT_ACTIVATION[made.alphabet] if activation is None else activation
-        )
+        self.activation = as_activation(DEFAULT_ACTIVATION[made.alphabet] if activation is None else activation)
         self._iterate = self.autoassociative and (made.bounded or bool(np.isfinite(self.activation.high)))
-        self.steps = (
-            (SETTLING if self._iterate else 1) if steps is None else check_integer(steps, "Matrix.steps", 1)
-        )
+        self.steps = (SETTLING if self._iterate else 1) if steps is None else check_integer(steps, "Matrix.steps", 1)
         n_pre = self.d_key if encoder is None else encoder.units
         clipped = self.autoassociative and encoder is None and self.activation.name in ("sign", "step")
         wiring = ~np.eye(n_pre, dtype=np.bool_) if clipped else None
@@ -146,9 +140,7 @@ class Matrix:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.synapses.nbytes + sum(
-            kept.nbytes for kept in (self._sums, self._examples) if kept is not None
-        )
+        return self.synapses.nbytes + sum(kept.nbytes for kept in (self._sums, self._examples) if kept is not None)
 
     # --- write and read --------------------------------------------------------------------------
 
@@ -223,7 +215,7 @@ class Matrix:
         for _ in range(self.steps):
             old = x[moving]
             new = self._pass(old, old)
-            if not np.isfinite(new).all():
+            if not (np.abs(new) <= LARGEST).all():
                 raise NotFinite(
                     f"read: activities grew without bound within {self.steps} passes. Use steps=1, or a "
                     "bounded activation such as 'tanh'."
@@ -293,19 +285,13 @@ class Matrix:
             return
         k, v = self._pairs(keys, values)
         if len(k) > self._written:
-            raise UnknownMemory(
-                f"forget: {len(k)} pairs were given; {self._written} are written. None was forgotten."
-            )
+            raise UnknownMemory(f"forget: {len(k)} pairs were given; {self._written} are written. None was forgotten.")
         if self.per_class and classes is None:
-            raise CannotForget(
-                "forget: the sums are kept for each class; say with classes= which class each pair has."
-            )
+            raise CannotForget("forget: the sums are kept for each class; say with classes= which class each pair has.")
         self._subtract(k, v, self._labels(classes, len(k), needed=self.per_class))
 
     def _forget_classes(self, classes: ArrayLike | None) -> None:
-        labels = list(
-            dict.fromkeys(self._labels(np.atleast_1d(np.asarray(classes)), None, needed=True) or [])
-        )
+        labels = list(dict.fromkeys(self._labels(np.atleast_1d(np.asarray(classes)), None, needed=True) or []))
         if self._examples is not None:
             self._forget_examples(self._examples.of_classes(labels))
             return
@@ -365,9 +351,7 @@ class Matrix:
         return state
 
     @classmethod
-    def from_state(
-        cls, state: dict[str, Any], encoder: Encoder | None = None, clock: Clock | None = None
-    ) -> Matrix:
+    def from_state(cls, state: dict[str, Any], encoder: Encoder | None = None, clock: Clock | None = None) -> Matrix:
         """Make the memory again that ``state()`` was taken from.
 
         Parameters
@@ -423,14 +407,10 @@ class Matrix:
         k, _ = as_batch(keys, "keys", self.d_key, np.float64)
         if self.autoassociative:
             if values is not None:
-                raise InvalidShape(
-                    "values: were given, but the memory is autoassociative. Give none, or set d_value."
-                )
+                raise InvalidShape("values: were given, but the memory is autoassociative. Give none, or set d_value.")
             return k, k
         if values is None:
-            raise InvalidShape(
-                f"values: none were given; this memory takes {self.d_value} entries with each key."
-            )
+            raise InvalidShape(f"values: none were given; this memory takes {self.d_value} entries with each key.")
         v, _ = as_batch(values, "values", self.d_value, np.float64)
         if len(v) != len(k):
             raise InvalidShape(f"values: {len(v)} were given for {len(k)} keys; give one for each.")
@@ -439,9 +419,7 @@ class Matrix:
     def _labels(self, given: ArrayLike | None, n: int | None, needed: bool) -> list[Label] | None:
         if given is None:
             if needed:
-                raise InvalidInput(
-                    "classes: none were given; a memory with per_class=True needs one for each pair."
-                )
+                raise InvalidInput("classes: none were given; a memory with per_class=True needs one for each pair.")
             return None
         array = np.asarray(given)
         if array.dtype.kind not in "iuU" or array.ndim > 1:
