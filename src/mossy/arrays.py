@@ -133,7 +133,8 @@ def as_known(given: ArrayLike | None, cues: NDArray[Any]) -> NDArray[np.bool_] |
     if array.dtype != np.bool_:
         if array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all():
             raise InvalidDtype(
-                f"known: dtype {array.dtype} was given; booleans (or 0 and 1) are allowed: True where the cue's entry is true."
+                f"known: dtype {array.dtype} was given; booleans (or 0 and 1) are allowed, True where the cue's "
+                "entry is true."
             )
         array = array.astype(np.bool_)
     if array.shape not in ((d,), (n, d)):
@@ -162,7 +163,7 @@ def check_integer(given: object, name: str, low: int, high: int | None = None) -
 def check_number(
     given: object, name: str, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
 ) -> float:
-    """Return ``given`` as a finite float in ``low … high`` (``low`` excluded if ``open_low``) or raise ``InvalidParameter``."""
+    """Return ``given`` as a finite float in ``low … high`` (without ``low`` if ``open_low``) or raise."""
     lower = f"above {low:g}" if open_low else f"at least {low:g}"
     if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
         raise InvalidParameter(f"{name}: {given!r} was given; a number {lower} is allowed.")

@@ -27,7 +27,7 @@ class Clock(ABC):
 
 
 class Seconds(Clock):
-    """Seconds since 1970, from the system. If the system's clock is set back, this one waits until it is reached again."""
+    """Seconds since 1970, from the system. If that clock is set back, this one waits until it is reached again."""
 
     def __init__(self) -> None:
         self._latest = 0.0

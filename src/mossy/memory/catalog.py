@@ -85,7 +85,8 @@ class Catalog:
             there = (self.ids[rows] == names) & (self.flags[rows] & GONE == 0)
         if not there.all():
             raise UnknownMemory(
-                f"ids: no memory has the id {wanted[~there][0]}; memory.ids lists those that are there. Nothing was changed."
+                f"ids: no memory has the id {wanted[~there][0]}; memory.ids lists those that are there. "
+                "Nothing was changed."
             )
         return rows
 

@@ -36,15 +36,16 @@ KEEP = {"all": False, "frequent": True}
 class Memory:
     """A short-term and a long-term memory in this process.
 
-    One store holds every memory. Short-term memory is a bounded set of ids over it: what was just stored or recalled.
-    When it is full, its least strong member leaves; leaving, or ``consolidate``, makes a memory long-term.
+    One store holds every memory. Short-term memory is a bounded set of ids over it: what was just stored or
+    recalled. When it is full, its least strong member leaves; leaving, or ``consolidate``, makes a memory long-term.
 
     Parameters
     ----------
     similarity, separation, beta
         As in ``mossy.Index``: how cues find keys, how memories compete, and how sharply.
     law
-        The strength law: ``"power_law"``, ``"two_phase"``, ``"benna_fusi"``, or a ``LinearLaw`` in the clock's unit.
+        The strength law: ``"power_law"``, ``"two_phase"``, ``"benna_fusi"``, or a ``LinearLaw`` in the clock's
+        unit.
     delta
         δ ≥ 0: the difference in similarity that no difference in strength can outweigh; 0 switches the prior off.
     links
@@ -54,13 +55,13 @@ class Memory:
     short_term
         The most members of short-term memory, at least 1.
     keep
-        What leaves short-term memory: ``"all"`` becomes long-term; with ``"frequent"`` only what was reinforced since it
-        was stored, or is pinned, and the rest is let go.
+        What leaves short-term memory: ``"all"`` becomes long-term; with ``"frequent"`` only what was reinforced
+        since it was stored, or is pinned, and the rest is let go.
     capacity
         The most memories, at least 1: beyond it the weakest is forgotten. None sets no bound. What is pinned stays.
     merge
-        ``consolidate`` merges memories with equal value and payload whose keys are at least this similar, as a distance
-        below a perfect fit: 0 merges identical ones, None merges nothing. Above 0, each new memory is compared with all.
+        ``consolidate`` merges memories with equal value and payload whose keys differ by at most this much
+        similarity: 0 merges identical ones, None merges nothing. Above 0, every memory is compared with every other.
     clock
         ``Seconds()`` unless set; ``Steps()`` for training loops and tests.
 
@@ -126,7 +127,8 @@ class Memory:
         values
             ``(d_value,)`` or ``(n, d_value)``: what the pattern recalls; the pattern itself if None.
         payload
-            Anything to hand back with it: one object for one pattern, a sequence of ``n`` for a batch. It is kept by reference.
+            Anything to hand back with it: one object for one pattern, a sequence of ``n`` for a batch. It is kept by
+            reference.
         pin
             Never forget these by capacity or consolidation.
 
@@ -144,11 +146,11 @@ class Memory:
         """
         with self._lock:
             keys, answers = self._index.check(patterns, values)
-            single = np.ndim(patterns) == 1
+            single = np.ndim(np.asarray(patterns)) == 1
             payloads = as_payloads(payload, len(keys), single)
             self._check_room(len(keys), pin)
             now = self._clock.now()
-            alive = self._catalog.alive() if self._links is not None else ()
+            alive = self._catalog.alive() if self._links is not None else np.empty(0, np.intp)
             rows = self._index.write(keys, answers)
             self._strengths.append(len(rows), now)
             ids = self._catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
@@ -220,9 +222,8 @@ class Memory:
             )
             if reinforce:
                 self._reinforce_recalled(table.rows, activity, familiar, now)
-            if single:
-                return Recall(pattern[0], *(part[0] for part in found), self._law)
-            return Recall(pattern, *found, self._law)
+            recalled = Recall(pattern, *found, self._law)
+            return recalled.first() if single else recalled
 
     def _recall_lone(self, row: int, fit: float, faded: float, now: float, reinforce: bool) -> Recall:
         similarity = self._index.beta * fit
@@ -246,10 +247,10 @@ class Memory:
         return recalled
 
     def consolidate(self) -> Consolidation:
-        """Move short-term memory into long-term memory, as ``keep`` decides, and merge duplicates, as ``merge`` decides.
+        """Move short-term memory into long-term memory, as ``keep`` decides, and merge, as ``merge`` decides.
 
-        Merged memories become one: with the key of the strongest, never an average; with the sum of their strengths, which
-        the linear law makes exact; with all their ids, any of which names it from now on.
+        Merged memories become one: with the key of the strongest, never an average; with the sum of their strengths,
+        which the linear law makes exact; with all their ids, any of which names it from now on.
         """
         with self._lock:
             now = self._clock.now()
@@ -278,7 +279,7 @@ class Memory:
     # -- strength -----------------------------------------------------------------------------------------------
 
     def reinforce(self, ids: int | Iterable[int], amount: ArrayLike = 1.0) -> None:
-        """Excite memories because they were used: adds ``amount`` (one number or ``(n,)``, at least 0) to their strength.
+        """Excite memories because they were used: add ``amount`` (one number or ``(n,)``, at least 0) to each.
 
         Raises
         ------
@@ -320,9 +321,10 @@ class Memory:
         surprise: Callable[[Replay], ArrayLike] | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> Replay:
-        """Sample stored experience for a slow learner, without repeats, by strength and surprise. Nothing is reinforced.
+        """Sample stored experience for a slow learner, without repeats, by strength and surprise; reinforce nothing.
 
-        Memory ``i`` is drawn with odds ``s_i``, or, with ``surprise``, ``s_i·surprise_i`` among ``8n`` drawn by strength.
+        Memory ``i`` is drawn with odds ``s_i``; with ``surprise``, ``8n`` are drawn so and ``n`` of them with odds
+        ``surprise_i``.
 
         Parameters
         ----------
@@ -383,13 +385,13 @@ class Memory:
             )
 
     @property
-    def ids(self) -> Ids:
+    def ids(self) -> NDArray[np.int64]:
         """The ids of all memories, rising."""
         with self._lock:
             return self._catalog.ids[self._catalog.alive()]
 
     @property
-    def short_term(self) -> Ids:
+    def short_term(self) -> NDArray[np.int64]:
         """The ids in short-term memory, in the order in which they entered."""
         with self._lock:
             return self._catalog.ids[self._short]
@@ -446,7 +448,10 @@ class Memory:
         name, parameters = state["law"]
         memory = cls(
             law=choose(LAWS, name, "law")(**parameters),
-            **{part: state[part] for part in ("delta", "association", "links", "short_term", "keep", "capacity", "merge")},
+            **{
+                part: state[part]
+                for part in ("delta", "association", "links", "short_term", "keep", "capacity", "merge")
+            },
             clock=clock,
         )
         memory._index = Index.from_state(state["index"])
@@ -462,7 +467,8 @@ class Memory:
     def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
         if len(rows) > 1:
             rows, place = np.unique(rows, return_inverse=True)
-            amounts = np.bincount(place, amounts)
+            every, amounts = amounts, np.zeros(len(rows))
+            np.add.at(amounts, place, every)
         self._strengths.excite(rows, amounts, now)
         flags = self._catalog.flags[rows]
         self._catalog.flags[rows] = flags | USED
@@ -491,7 +497,8 @@ class Memory:
     def _weakest(self, rows: Rows, n: int, now: float) -> Rows:
         """Return the ``n`` weakest of ``rows``; of equals, those named first."""
         logs = self._strengths.log_all(now)[rows]
-        return rows[logs.argmin(keepdims=True) if n == 1 else np.argsort(logs, kind="stable")[:n]]
+        order: Rows = np.array([logs.argmin()]) if n == 1 else np.argsort(logs, kind="stable")[:n]
+        return rows[order]
 
     def _leave_short_term(self, rows: Rows) -> int:
         """Let ``rows`` leave short-term memory, and return how many of them became long-term by that."""
@@ -576,7 +583,9 @@ class Memory:
         if self._links is not None:
             targets, strength = self._links.of(rows, now)
             there = (targets >= 0) & ~np.isin(targets, rows)
-            self._links.strengthen(np.full(int(there.sum()), main), targets[there], strength[there], now)
+            self._links.strengthen(
+                np.full(int(there.sum()), main), targets[there].astype(np.intp), strength[there], now
+            )
 
 
 def _draw(log_odds: NDArray[np.float64], n: int, random: np.random.Generator) -> Rows:

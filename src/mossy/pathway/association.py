@@ -69,7 +69,7 @@ class Links:
         place = np.flatnonzero(targets == target)
         if not len(place):
             strength = np.where(targets == NONE, -1.0, modes @ self.law.readout)
-            place = strength.argmin(keepdims=True)
+            place = np.array([strength.argmin()])
             if strength[place[0]] < amount:
                 targets[place] = target
                 modes[place] = 0.0
@@ -91,7 +91,9 @@ class Links:
         there = targets != NONE
         reached, place = np.unique(targets[there], return_inverse=True)
         amounts = (strength * activity[:, None])[there]
-        return reached.astype(np.intp), np.bincount(place, amounts, len(reached))
+        excited = np.zeros(len(reached))
+        np.add.at(excited, place, amounts)
+        return reached.astype(np.intp), excited
 
     def erase(self, rows: Rows) -> None:
         """Remove every link from and to ``rows``."""

@@ -41,7 +41,7 @@ def settle(
     lines: dict[int, tuple[Rows, NDArray[np.float64]]] = {}
     sharp = activity[:, 0] == 1.0
     output[sharp] = index.values[table.rows[sharp, 0]]
-    for i in np.flatnonzero(~sharp):
+    for i in np.flatnonzero(~sharp).tolist():
         active = np.flatnonzero(activity[i])
         lines[i] = (table.rows[i, active], activity[i, active])
     moving = sorted(lines) if steps > 1 else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,10 @@ class Evidence:
     association: NDArray[np.float64]
     total: NDArray[np.float64]
     fit: NDArray[np.float64]
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Evidence:
+        """Return the table with every array changed in the same way."""
+        return Evidence(**{part.name: change(getattr(self, part.name)) for part in fields(self)})
 
 
 def gather(
@@ -153,7 +158,7 @@ def _table(
     width = int(counts.max())
     if c == 1:
         place: Any = (np.zeros(1, np.intp)[:, None], np.arange(width)[None])
-        return Evidence(*(part[order][None] for part in (rows, similarity, faded, linked, total, fit)))
+        return Evidence(rows, similarity, faded, linked, total, fit).each(lambda part: part[order][None])
     place = (which, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
 
     def pad(part: NDArray[Any], empty: float) -> NDArray[Any]:
@@ -162,7 +167,12 @@ def _table(
         return padded
 
     return Evidence(
-        pad(rows, 0), pad(similarity, -np.inf), pad(faded, 0.0), pad(linked, 0.0), pad(total, -np.inf), pad(fit, -np.inf)
+        pad(rows, 0),
+        pad(similarity, -np.inf),
+        pad(faded, 0.0),
+        pad(linked, 0.0),
+        pad(total, -np.inf),
+        pad(fit, -np.inf),
     )
 
 
@@ -177,18 +187,13 @@ def _trim(table: Evidence, k: int, reach: float) -> Evidence:
     widest = int(near.sum(axis=1).max())
     if widest == width:
         return table
-    return Evidence(
-        *(
-            part[:, :widest]
-            for part in (table.rows, table.similarity, table.prior, table.association, table.total, table.fit)
-        )
-    )
+    return table.each(lambda part: part[:, :widest])
 
 
 def _associate(
     index: Index, links: Links, cues: Cues, table: Evidence, gain: float, now: float
 ) -> tuple[Rows, Rows, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the pairs again, those that the active memories are linked with added, and their association ``g_a·(Lᵀa)``."""
+    """Return the pairs, those that active memories are linked with added, and their association ``g_a·(Lᵀa)``."""
     activity = index.separation.activity(table.total)
     every: list[tuple[Rows, Rows, NDArray[np.float64]]] = []
     for i in range(len(table.rows)):

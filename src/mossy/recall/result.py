@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,11 @@ class Recall:
     _modes: NDArray[Any]
     _elapsed: Any
     _law: LinearLaw
+
+    def first(self) -> Recall:
+        """Return what was recalled for the first cue of a batch, without the axis of the batch."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Recall(**{name: part if name == "_law" else part[0] for name, part in parts.items()})
 
     @property
     def strength(self) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ class Entmax(Separation):
         taus = mean - np.sqrt(np.maximum((1 - spread) / place, 0.0))
         support = (taus <= falling).sum(axis=-1, keepdims=True)
         tau = np.take_along_axis(taus, support - 1, axis=-1)
-        return np.maximum(half - tau, 0.0) ** 2
+        return np.asarray(np.maximum(half - tau, 0.0) ** 2)
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``a·e + 4/3·(1 - Σ a^1.5)`` over the last axis."""

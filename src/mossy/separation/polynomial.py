@@ -15,7 +15,9 @@ __all__ = ["Polynomial"]
 
 @final
 class Polynomial(Separation):
-    """``a_i = [e_i]₊ᵖ / Σ_j [e_j]₊ᵖ``; ``Ω*(e) = Σ [e_j]₊^(p+1) / (p+1)``. Nothing is active where no evidence is above 0.
+    """``a_i = [e_i]₊ᵖ / Σ_j [e_j]₊ᵖ``; ``Ω*(e) = Σ [e_j]₊^(p+1) / (p+1)``.
+
+    Nothing is active where no evidence is above 0.
 
     Parameters
     ----------

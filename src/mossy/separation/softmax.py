@@ -39,8 +39,7 @@ class Softmax(Separation):
         a = np.exp(below)
         count = np.isfinite(e).sum(axis=-1, keepdims=True)
         a[below < -(SILENT + np.log(count))] = 0.0
-        a /= a.sum(axis=-1, keepdims=True)
-        return a
+        return np.asarray(a / a.sum(axis=-1, keepdims=True))
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``ln Σ exp(e)`` over the last axis."""

@@ -37,7 +37,7 @@ class Sparsemax(Separation):
         place = np.arange(1, e.shape[-1] + 1)
         support = (1 + place * falling > total).sum(axis=-1, keepdims=True)
         tau = (np.take_along_axis(total, support - 1, axis=-1) - 1) / support
-        return np.maximum(e - tau, 0.0)
+        return np.asarray(np.maximum(e - tau, 0.0))
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``a·e - ½‖a‖² + ½`` over the last axis."""

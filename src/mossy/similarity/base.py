@@ -124,15 +124,11 @@ class Similarity(ABC):
         """Return what is worth keeping of each key ``(n, d)`` for scans, ``(n,)``, or None."""
 
     @abstractmethod
-    def prepare(
-        self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics
-    ) -> Cues:
+    def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
         """Prepare cues ``(c, d)`` (0 where unknown) for ``scores`` and ``exact``."""
 
     @abstractmethod
-    def scores(
-        self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
+    def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the similarities ``(c, n)`` in float32, up to a constant for each cue."""
 
     @abstractmethod
@@ -147,12 +143,15 @@ class Similarity(ABC):
         scale: NDArray[np.float64],
         keys: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return the similarity ``(p,)`` of pairs of a cue and a key ``(p, d)``, with masks ``(p, d)`` and scales ``(p,)``."""
+        """Return the similarity ``(p,)`` of pairs of a cue and a key ``(p, d)``.
+
+        Masks are ``(p, d)`` or ``(1, d)`` or None, scales ``(p,)`` or ``(1,)``.
+        """
 
 
 def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the euclidean length ``(n,)`` of each pattern ``(n, d)``."""
-    return np.sqrt(np.einsum("nd,nd->n", patterns, patterns))
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", patterns, patterns)))
 
 
 def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:

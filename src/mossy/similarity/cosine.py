@@ -36,7 +36,10 @@ class Cosine(Similarity):
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return a matrix product over the lengths of the keys; with a mask, over their lengths under it."""
         product = cues.scan @ keys.T
-        product *= norms if cues.mask is None else _inverse_length(cues.mask @ np.square(keys).T)
+        if cues.mask is not None:
+            product *= _inverse_length(cues.mask @ np.square(keys).T)
+        elif norms is not None:
+            product *= norms
         return product
 
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
@@ -61,4 +64,4 @@ class Cosine(Similarity):
 def _inverse_length(squares: NDArray[Any]) -> NDArray[Any]:
     """Return ``1/√squares``, 0 where it is 0."""
     with np.errstate(divide="ignore"):
-        return np.where(squares > 0, 1 / np.sqrt(squares), squares.dtype.type(0))
+        return np.asarray(np.where(squares > 0, 1 / np.sqrt(squares), squares.dtype.type(0)))

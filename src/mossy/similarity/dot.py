@@ -14,7 +14,9 @@ __all__ = ["Dot"]
 
 @final
 class Dot(Similarity):
-    """``sim = Σ_known k_j q_j / σ²`` with ``σ² = Σ_known E[k_j²]``: 1 for a key of average length with itself, 0 for unrelated ones.
+    """``sim = Σ_known k_j q_j / σ²`` with ``σ² = Σ_known E[k_j²]``.
+
+    A key of average length has 1 with itself, unrelated ones 0.
 
     Longer keys win: it does not find the stored key that equals the cue, but the one that answers it loudest.
     Entries that are unknown count as silent; so it is the one similarity that bears an unmarked black half.
@@ -40,7 +42,7 @@ class Dot(Similarity):
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
         """Return ``(d + 4)·u·‖q‖‖k‖/σ²``."""
         d = cues.exact.shape[1]
-        return (d + 4) * UNIT * lengths(cues.exact) * longest / cues.scale
+        return np.asarray((d + 4) * UNIT * lengths(cues.exact) * longest / cues.scale)
 
     def exact(
         self,

@@ -14,7 +14,9 @@ __all__ = ["Euclidean"]
 
 @final
 class Euclidean(Similarity):
-    """``sim = -½ Σ_known (k_j - q_j)² / σ²`` with ``σ² = Σ_known Var(k_j)``: 0 for a perfect fit, about -1 for an unrelated key.
+    """``sim = -½ Σ_known (k_j - q_j)² / σ²`` with ``σ² = Σ_known Var(k_j)``.
+
+    A perfect fit has 0, an unrelated key about -1.
 
     With softmax separation it gives the posterior of a mixture of Gaussians around the stored keys,
     and completing a cue is mean shift, whose energy always falls.
@@ -26,7 +28,7 @@ class Euclidean(Similarity):
 
     def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``½‖k‖²``."""
-        return (0.5 * np.einsum("nd,nd->n", keys, keys, dtype=np.float64)).astype(np.float32)
+        return np.asarray(0.5 * np.einsum("nd,nd->n", keys, keys, dtype=np.float64), np.float32)
 
     def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
         """Scale the cues by ``1/σ²`` and the mask by ``1/(2σ²)``."""
@@ -48,7 +50,7 @@ class Euclidean(Similarity):
         """Return ``(d + 4)·u·(‖q‖‖k‖ + ½‖k‖²)/σ²``."""
         d = cues.exact.shape[1]
         length = lengths(cues.exact)
-        return (d + 4) * UNIT * (length * longest + 0.5 * longest**2) / cues.scale
+        return np.asarray((d + 4) * UNIT * (length * longest + 0.5 * longest**2) / cues.scale)
 
     def exact(
         self,

@@ -16,7 +16,9 @@ COMPILED_FROM = 4_000_000  # differences, above which the compiled loop is faste
 
 @final
 class Manhattan(Similarity):
-    """``sim = -Σ_known |k_j - q_j| / σ`` with ``σ = Σ_known √Var(k_j)``: 0 for a perfect fit, about -1.1 for unrelated Gaussian keys.
+    """``sim = -Σ_known |k_j - q_j| / σ`` with ``σ = Σ_known √Var(k_j)``.
+
+    A perfect fit has 0, unrelated Gaussian keys about -1.1.
 
     The log-likelihood of a key under Laplacian noise: one entry that is far off costs less than under squared distance.
     """
@@ -52,7 +54,7 @@ class Manhattan(Similarity):
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
         """Return ``(d + 4)·u·(‖q‖₁ + ‖k‖₁)/σ``, with ``‖k‖₁ ≤ √d·‖k‖``."""
         d = cues.exact.shape[1]
-        return (d + 4) * UNIT * (np.abs(cues.exact).sum(axis=1) + d**0.5 * longest) / cues.scale
+        return np.asarray((d + 4) * UNIT * (np.abs(cues.exact).sum(axis=1) + d**0.5 * longest) / cues.scale)
 
     def exact(
         self,

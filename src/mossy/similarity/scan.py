@@ -41,7 +41,7 @@ def scan(
     keys, norms
         The stored keys ``(n, d)`` and what the similarity keeps of each ``(n,)``.
     bias
-        ``(n,)``: added to the similarity of each key (a prior in units of similarity; ``-inf`` leaves a key out), or None.
+        ``(n,)``: added to the similarity of each key (a prior, in its units; ``-inf`` leaves a key out), or None.
     reach
         In units of similarity, 0 or more; infinity returns all.
     margin
@@ -55,7 +55,9 @@ def scan(
         The cue and the row of each pair, ordered by cue, then by row.
     """
     found = [
-        _scan(similarity, cues.part(slice(first, first + CUES)), keys, norms, bias, reach, margin[first : first + CUES], k)
+        _scan(
+            similarity, cues.part(slice(first, first + CUES)), keys, norms, bias, reach, margin[first : first + CUES], k
+        )
         for first in range(0, len(cues.exact), CUES)
     ]
     if len(found) == 1:

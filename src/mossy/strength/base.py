@@ -69,7 +69,7 @@ class LinearLaw:
 
     def decay(self, z: NDArray[Any], elapsed: ArrayLike) -> NDArray[Any]:
         """Return the modes ``z (..., m)`` after ``elapsed (...)`` units: ``z·exp(-λ·elapsed)``."""
-        return z * np.exp(-np.multiply.outer(np.asarray(elapsed, np.float64), self.rates))
+        return np.multiply(z, np.exp(-np.multiply.outer(np.asarray(elapsed, np.float64), self.rates)))
 
     def excite(self, z: NDArray[Any], amount: ArrayLike) -> NDArray[Any]:
         """Return the modes ``z (..., m)`` after an event of ``amount (...)``: ``z + amount``."""

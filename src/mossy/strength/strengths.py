@@ -62,7 +62,7 @@ class Strengths:
         self._next_due = now
 
     def log_all(self, now: float) -> NDArray[np.float32]:
-        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``. It is a view: read it, do not keep it."""
+        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``: a view to read at once."""
         if now >= self._next_due:
             self._refresh(np.flatnonzero(self._due.rows <= now), now)
         return self._cache.rows

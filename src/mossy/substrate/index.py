@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -35,7 +36,7 @@ class Index:
     similarity
         ``"euclidean"``, ``"cosine"``, ``"dot"`` or ``"manhattan"``, or a ``Similarity``.
     separation
-        ``"softmax"``, ``"sparsemax"``, ``"entmax"``, ``"winner"``, ``"polynomial"`` or ``"linear"``, or a ``Separation``.
+        ``"softmax"``, ``"sparsemax"``, ``"entmax"``, ``"winner"``, ``"polynomial"``, ``"linear"`` or a ``Separation``.
     beta
         β, above 0, dimensionless: the evidence of one unit of similarity, of which unrelated keys lie about one
         below a perfect fit. None takes the default of the similarity.
@@ -59,8 +60,9 @@ class Index:
         self.separation = as_separation(separation)
         if not (self.separation.shift_invariant or self.similarity.zero_based):
             raise InvalidParameter(
-                f"Index.separation: {type(self.separation).__name__} was given with {type(self.similarity).__name__}; it needs a "
-                "similarity whose zero means unrelated. Use similarity='dot' or 'cosine', or separation='softmax'."
+                f"Index.separation: {type(self.separation).__name__} was given with {type(self.similarity).__name__}; "
+                "it needs a similarity whose zero means unrelated. Use similarity='dot' or 'cosine', or "
+                "separation='softmax'."
             )
         self.beta = self.similarity.beta if beta is None else check_number(beta, "Index.beta", 0, open_low=True)
         self._keys: Column | None = None
@@ -171,7 +173,9 @@ class Index:
         """Return by how much a score in float32 can be off, ``(c,)``."""
         return self.similarity.rounding(cues, self._longest)
 
-    def scan(self, cues: Cues, bias: NDArray[np.float32] | None, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
+    def scan(
+        self, cues: Cues, bias: NDArray[np.float32] | None, reach: float, slack: float, k: int
+    ) -> tuple[Rows, Rows]:
         """Return all pairs of a cue and a row that may be among the ``k`` best or within ``reach`` of the best.
 
         ``bias (rows,)`` is added to each similarity and known up to ``slack``. See ``similarity.scan``.
@@ -211,7 +215,7 @@ class Index:
         evidence = self.beta * self.exact(prepared, which, rows)
         output = np.empty((len(batch), self.values.shape[1]), np.float32)
         bounds = np.searchsorted(which, np.arange(len(batch) + 1))
-        for i, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for i, (first, last) in enumerate(pairwise(bounds)):
             activity = self.separation.activity(evidence[first:last])
             output[i] = self.project(rows[first:last], activity)
         return output[0] if single else output
@@ -221,9 +225,9 @@ class Index:
     ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
         """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
         raw = np.asarray(cues)
-        if known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous:
-            if float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
-                return raw[None], True, None
+        plain = known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous
+        if plain and float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
+            return raw[None], True, None
         if known is not None and raw.dtype.kind == "f" and raw.ndim in (1, 2) and raw.size:
             mask = as_known(known, np.atleast_2d(raw))
             if mask is not None:  # an unknown entry may hold anything, NaN included
@@ -233,12 +237,11 @@ class Index:
         return batch, single, as_known(known, batch)
 
     def project(self, rows: Rows, activity: NDArray[np.float64]) -> Patterns:
-        """Return ``Σ a_i v_i (d_value,)`` over ``rows``; a single neuron with activity 1 gives its value bit for bit."""
+        """Return ``Σ a_i v_i (d_value,)`` over ``rows``; one neuron with activity 1 gives its value bit for bit."""
         active = np.flatnonzero(activity)
         if len(active) == 1 and activity[active[0]] == 1.0:
-            return self.values[rows[active[0]]]
-        total = activity[active] @ self.values[rows[active]].astype(np.float64)
-        return total.astype(np.float32)
+            return np.asarray(self.values[rows[active[0]]])
+        return np.asarray(activity[active] @ self.values[rows[active]].astype(np.float64), np.float32)
 
     def forget(self, keys: ArrayLike, values: ArrayLike | None = None) -> None:
         """Forget every row whose key (and value, if given) equals one of these, exactly as if it had not been written.
@@ -309,4 +312,6 @@ class Index:
 def _check_range(batch: Patterns, name: str) -> None:
     largest = float(max(batch.max(), -batch.min()))
     if largest > LARGEST:
-        raise NotFinite(f"{name}: {largest:g} was given; entries up to {LARGEST:g} are allowed. Scale the patterns down.")
+        raise NotFinite(
+            f"{name}: {largest:g} was given; entries up to {LARGEST:g} are allowed. Scale the patterns down."
+        )
