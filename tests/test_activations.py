@@ -60,9 +60,7 @@ def test_activity_minimises_the_energy_of_its_drive(name, drive, other):
     assert energies[0] <= energies[1] + 1e-9
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in ACTIVATIONS if np.isfinite(ACTIVATIONS[n].high) and n != "k_winners"]
-)
+@pytest.mark.parametrize("name", [n for n in ACTIVATIONS if np.isfinite(ACTIVATIONS[n].high) and n != "k_winners"])
 def test_potential_is_infinite_outside_the_range(name):
     f = as_activation(name)
     outside = np.array([f.low - 0.1, f.high + 0.1])

@@ -66,9 +66,7 @@ def test_settling_and_energy_equal_their_equations(activation, seed):
     known[0] = True
     start = np.where(known, cue, 0.0)
     found = net.settle(cue, known, steps=6)
-    state, energies = naive.settle(
-        activation, net.synapses.weights, start, net.bias, np.flatnonzero(~known), 6
-    )
+    state, energies = naive.settle(activation, net.synapses.weights, start, net.bias, np.flatnonzero(~known), 6)
     np.testing.assert_allclose(found.state, state, atol=1e-9)
     np.testing.assert_allclose(found.energies, energies, atol=1e-8)
 
@@ -95,6 +93,19 @@ def test_known_entries_stay(activation, seed):
     found = net.recall(covered, known)
     np.testing.assert_array_equal(found[known], cue[known])
     assert np.isfinite(found).all()
+
+
+@given(seed=st.integers(0, 10**6))
+def test_energies_are_right_for_any_weights(seed):
+    """Not symmetric, and with self-connections: the energy may rise, but each is the energy of its state."""
+    rng = np.random.default_rng(seed)
+    w, bias = rng.normal(size=(6, 6)), rng.normal(size=6)
+    net = Network(6, "tanh", law=None, weights=w, bias=bias, self_connections=True)
+    cue = rng.uniform(-1, 1, 6)
+    found = net.settle(cue, steps=3)
+    state, energies = naive.settle("tanh", w, cue, bias, range(6), 3)
+    np.testing.assert_allclose(found.state, state, atol=1e-9)
+    np.testing.assert_allclose(found.energies, energies, atol=1e-8)
 
 
 def test_recall_from_a_noisy_and_from_a_partial_cue():

@@ -167,6 +167,20 @@ def test_forgetting_is_refused_where_order_matters(rule):
     same_state(synapses.state(), before)
 
 
+@pytest.mark.parametrize("rule", SUMMED)
+def test_clearing_leaves_the_weights_of_the_start(rule):
+    pre, post = pairs(rule)
+    first = np.arange(64.0).reshape(8, 8)
+    synapses = Synapses(8, rule=rule, weights=first)
+    fresh = synapses.state()
+    synapses.write(pre, post)
+    synapses.clear()
+    same_state(synapses.state(), fresh)
+    np.testing.assert_allclose(synapses.weights, first)
+    with pytest.raises(CannotForget, match="new synapses"):
+        Synapses(8, rule="oja").clear()
+
+
 def test_forgetting_is_refused_under_a_law():
     synapses = Synapses(3, rule="hebb", law="power_law", clock=Steps())
     synapses.write(np.ones(3), np.ones(3))

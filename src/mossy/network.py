@@ -156,9 +156,7 @@ class Network:
             self.input, self._imposed = (batch[0] if single else batch), imposed
             return
         if imposed:
-            raise InvalidParameter(
-                "step_2_input.imposed: it goes with x; per_synapse reaches neurons over synapses."
-            )
+            raise InvalidParameter("step_2_input.imposed: it goes with x; per_synapse reaches neurons over synapses.")
         each = np.asarray(per_synapse)
         if each.shape != (self.n,) * 3:
             raise InvalidShape(f"per_synapse: shape {each.shape} was given; {(self.n,) * 3} is allowed.")

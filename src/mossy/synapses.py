@@ -92,6 +92,7 @@ class Synapses:
             )
         first = None if weights is None else self._as_weights(weights, "Synapses.weights")
         self._rule_state = self.rule.start(self.n_post, self.n_pre, first)
+        self._flow = 0.0  # of squared pre-activity, in and out: what rounding is relative to
         self._modes: Floats | None = None
         self._time = 0.0
         if self.law is not None:
@@ -123,6 +124,7 @@ class Synapses:
         x, y = self._pairs(pre, post)
         if self.law is None:
             self._rule_state = self.rule.write(self._rule_state, x, y)
+            self._flow += float(np.square(x).sum())
         else:
             change = self.rule.weights(self.rule.write(self.rule.start(self.n_post, self.n_pre), x, y))
             law, modes = self._now()
@@ -229,9 +231,28 @@ class Synapses:
                 f"before, so it cannot be subtracted. Rules that forget exactly: {_names(SummedRule)}."
             )
         state = self.rule.unwrite(self._rule_state, x, y)
-        if not self.rule.possible(self._rule_state, state):
+        flow = self._flow + float(np.square(x).sum())
+        if not self.rule.possible(state, flow):
             raise UnknownMemory("Synapses.forget: these keys cannot have been written here; nothing was forgotten.")
-        self._rule_state = state
+        self._rule_state, self._flow = state, flow
+        self._cached = None
+
+    def clear(self) -> None:
+        """Forget all that was written, with what rounding left; the weights that were given at the start stay.
+
+        Raises
+        ------
+        CannotForget
+            The rule changes these weights themselves, so they are not known any more.
+        """
+        if not isinstance(self.rule, SummedRule):
+            raise CannotForget(
+                f"Synapses.clear: the rule {self.rule.name!r} keeps no weights from the start. Make new synapses."
+            )
+        self._rule_state = self.rule.start(self.n_post, self.n_pre, self._rule_state.get("initial"))
+        self._flow = 0.0
+        if self._modes is not None:
+            self._modes = np.zeros_like(self._modes)
         self._cached = None
 
     @property
@@ -261,6 +282,7 @@ class Synapses:
         if self.law is not None and self._modes is not None:
             state |= {f"law.{name}": value for name, value in self.law.parameters.items()}
             state["modes"] = self._modes.copy()
+        state["flow"] = self._flow
         state["time"] = self._time
         state["clock"] = "steps" if isinstance(self.clock, Steps) else "seconds"
         state["wiring"] = None if self.wiring is None else self.wiring.copy()
@@ -283,6 +305,7 @@ class Synapses:
         rule = RULES[state["rule"]](**_under(state, "rule."))
         synapses = cls(state["n_pre"], state["n_post"], rule, law, state["wiring"], clock=clock)
         synapses._rule_state = {name: value.copy() for name, value in _under(state, "rule_state.").items()}
+        synapses._flow = state["flow"]
         if law is not None:
             synapses._modes = state["modes"].copy()
             synapses._time = state["time"]

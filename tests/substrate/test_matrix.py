@@ -83,6 +83,30 @@ def test_projection_at_load_one_fifth_with_a_tenth_flipped_is_exact():
         np.testing.assert_array_equal(memory.read(flipped(stored, 10, seed)), stored)
 
 
+def test_only_discrete_neurons_that_complete_have_no_synapse_to_themselves():
+    stored = bipolar(4, 10)
+    for parameters, empty in (({"activation": "sign"}, True), ({"activation": "step"}, True), ({}, False)):
+        memory = Matrix(10, **parameters)
+        memory.write(stored)
+        assert (not np.diag(memory.synapses.weights).any()) == empty
+    pairs = Matrix(10, 10, activation="sign")
+    pairs.write(stored, stored)
+    assert np.diag(pairs.synapses.weights).any()
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 12), per_class=st.booleans())
+def test_forgetting_what_was_written_is_never_refused(seed, n, per_class):
+    """However different the lengths of the keys, and in any order."""
+    rng = np.random.default_rng(seed)
+    keys = rng.normal(size=(n, 5)) * 10 ** rng.uniform(-4, 4, (n, 1))
+    values, classes = rng.normal(size=(n, 2)), rng.integers(0, 2, n)
+    memory = Matrix(5, 2, per_class=per_class)
+    memory.write(keys, values, classes=classes)
+    for i in rng.permutation(n):
+        memory.forget(keys[i], values[i], classes=classes[i] if per_class else None)
+    assert len(memory) == 0
+
+
 def test_hebb_is_exact_at_a_low_load_and_lost_at_a_high_one():
     rates = {}
     for load in (5, 20):

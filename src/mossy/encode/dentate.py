@@ -65,9 +65,7 @@ class Dentate:
         self.units = check_integer(units, "Dentate.units", 1)
         self.k = None if k is None else check_integer(k, "Dentate.k", 1)
         if self.k is not None and self.k > self.units:
-            raise InvalidParameter(
-                f"Dentate.k: {k} was given; an integer from 1 to {self.units} (units) is allowed."
-            )
+            raise InvalidParameter(f"Dentate.k: {k} was given; an integer from 1 to {self.units} (units) is allowed.")
         self.seed = check_integer(seed, "Dentate.seed", 0)
         self.mean = check_number(mean, "Dentate.mean")
         self.scale = check_number(scale, "Dentate.scale", 0.0, open_low=True)

@@ -103,8 +103,11 @@ class SummedRule(Rule):
         return {**state, **{name: state[name] - part for name, part in self.contribution(pre, post).items()}}
 
     @abstractmethod
-    def possible(self, before: State, after: State) -> bool:
-        """Whether some set of pairs leads to the state ``after`` an ``unwrite`` of ``before``."""
+    def possible(self, state: State, flow: float) -> bool:
+        """Whether some set of pairs leads to this state; if not, ``unwrite`` took out what was never written.
+
+        ``flow`` is the sum of ``‖x‖²`` over all pre-patterns ever written or unwritten: rounding is relative to it.
+        """
 
 
 class AdditiveRule(SummedRule):
@@ -125,7 +128,7 @@ class AdditiveRule(SummedRule):
         state: State = {"sum": np.zeros((n_post, n_pre))}
         return state if weights is None else {**state, "initial": np.array(weights, dtype=np.float64)}
 
-    def possible(self, before: State, after: State) -> bool:
+    def possible(self, state: State, flow: float) -> bool:
         """Return True: the sum does not tell."""
         return True
 

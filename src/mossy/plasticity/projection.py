@@ -55,10 +55,9 @@ class Projection(SummedRule):
         """Return ``KKᵀ`` and ``VKᵀ`` of these pairs."""
         return {"gram": pre.T @ pre, "cross": post.T @ pre}
 
-    def possible(self, before: State, after: State) -> bool:
+    def possible(self, state: State, flow: float) -> bool:
         """Whether ``KKᵀ`` has no negative eigenvalue (beyond rounding): no set of keys gives one."""
-        rounding = 1e-9 * float(np.trace(before["gram"]))
-        return bool(np.linalg.eigvalsh(after["gram"])[0] >= -rounding)
+        return bool(np.linalg.eigvalsh(state["gram"])[0] >= -1e-12 * flow)
 
     def weights(self, state: State) -> Array:
         """Return ``B A⁻¹``."""

@@ -35,6 +35,7 @@ class ClassSums:
         self._rule, self._shape = rule, (n_post, n_pre)
         self.sums: dict[Label, State] = {}
         self.counts: dict[Label, int] = {}
+        self.flows: dict[Label, float] = {}
 
     @property
     def nbytes(self) -> int:
@@ -56,26 +57,26 @@ class ClassSums:
             state = self._rule.start(*self._shape) if state is None else state
             self.sums[label] = self._rule.write(state, pre[rows], post[rows])
             self.counts[label] = self.counts.get(label, 0) + int(rows.sum())
+            self.flows[label] = self.flows.get(label, 0.0) + float(np.square(pre[rows]).sum())
 
     def subtract(self, pre: Floats, post: Floats, labels: Sequence[Label]) -> None:
         """Subtract pairs from the sums of their classes, all of them or, with ``UnknownMemory``, none."""
-        sums, counts = dict(self.sums), dict(self.counts)
+        sums, counts, flows = dict(self.sums), dict(self.counts), dict(self.flows)
         for label, rows in _groups(labels):
             if counts.get(label, 0) < rows.sum():
-                raise UnknownMemory(
-                    f"forget: fewer pairs of class {label!r} are written; nothing was forgotten."
-                )
+                raise UnknownMemory(f"forget: fewer pairs of class {label!r} are written; nothing was forgotten.")
             counts[label] -= int(rows.sum())
             if counts[label] == 0:
-                del counts[label], sums[label]
+                del counts[label], sums[label], flows[label]
                 continue
             sums[label] = self._rule.unwrite(self.sums[label], pre[rows], post[rows])
-            if not self._rule.possible(self.sums[label], sums[label]):
+            flows[label] += float(np.square(pre[rows]).sum())
+            if not self._rule.possible(sums[label], flows[label]):
                 raise UnknownMemory(
                     f"forget: keys of class {label!r} were given that cannot have been written here; "
                     "nothing was forgotten."
                 )
-        self.sums, self.counts = sums, counts
+        self.sums, self.counts, self.flows = sums, counts, flows
 
     def drop(self, labels: Iterable[Label]) -> int:
         """Forget whole classes and return how many pairs that were."""
@@ -83,7 +84,7 @@ class ClassSums:
             if label not in self.sums:
                 raise UnknownMemory(f"forget: nothing of class {label!r} is written; nothing was forgotten.")
         for label in labels:
-            del self.sums[label]
+            del self.sums[label], self.flows[label]
         return sum(self.counts.pop(label) for label in labels)
 
     def state(self) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class ClassSums:
         state: dict[str, Any] = {
             "labels": np.array(list(self.sums)),
             "counts": np.array(list(self.counts.values()), dtype=np.int64),
+            "flows": np.array(list(self.flows.values())),
         }
         for i, sums in enumerate(self.sums.values()):
             state |= {f"{i}.{name}": part.copy() for name, part in sums.items()}
@@ -98,14 +100,10 @@ class ClassSums:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what ``state()`` returned."""
-        for i, (label, count) in enumerate(
-            zip(state["labels"].tolist(), state["counts"].tolist(), strict=True)
-        ):
+        for i, (label, count) in enumerate(zip(state["labels"].tolist(), state["counts"].tolist(), strict=True)):
             prefix = f"{i}."
-            self.counts[label] = count
-            self.sums[label] = {
-                n.removeprefix(prefix): a.copy() for n, a in state.items() if n.startswith(prefix)
-            }
+            self.counts[label], self.flows[label] = count, float(state["flows"][i])
+            self.sums[label] = {n.removeprefix(prefix): a.copy() for n, a in state.items() if n.startswith(prefix)}
 
 
 @final

@@ -275,7 +275,7 @@ class Matrix:
         else:
             self._forget_classes(classes)
         if self._written == 0:  # take out what rounding left
-            self.synapses.rule_state = self.synapses.rule.start(self.synapses.n_post, self.synapses.n_pre)
+            self.synapses.clear()
 
     def _forget_pairs(self, keys: ArrayLike, values: ArrayLike | None, classes: ArrayLike | None) -> None:
         if self._examples is not None:
