@@ -105,6 +105,7 @@ def test_forgetting_what_was_written_is_never_refused(seed, n, per_class):
     for i in rng.permutation(n):
         memory.forget(keys[i], values[i], classes=classes[i] if per_class else None)
     assert len(memory) == 0
+    assert not any(part.any() for part in memory.synapses.rule_state.values())  # nor what rounding leaves
 
 
 def test_hebb_is_exact_at_a_low_load_and_lost_at_a_high_one():
