@@ -1,0 +1,1 @@
+"""What several benchmarks start from: images, cues, and plain searches written from their formulas."""
