@@ -151,6 +151,8 @@ def as_known(given: ArrayLike | None, cues: NDArray[Any]) -> NDArray[np.bool_] |
 
 def check_integer(given: object, name: str, low: int, high: int | None = None) -> int:
     """Return ``given`` as an int in ``low … high`` or raise ``InvalidParameter``."""
+    if type(given) is int and low <= given and (high is None or given <= high):
+        return given
     allowed = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
     if isinstance(given, bool | np.bool_) or not isinstance(given, Integral):
         raise InvalidParameter(f"{name}: {given!r} was given; {allowed} is allowed.")

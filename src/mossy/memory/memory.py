@@ -19,7 +19,7 @@ from mossy.pathway import Links
 from mossy.recall import Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
-from mossy.strength import LAWS, LinearLaw, Strengths, as_law, two_phase
+from mossy.strength import LAWS, Fading, LinearLaw, Strengths, as_law, two_phase
 from mossy.substrate.index import Index
 
 __all__ = ["Memory"]
@@ -225,11 +225,13 @@ class Memory:
             recalled = Recall(pattern, *found, self._law)
             return recalled.first() if single else recalled
 
-    def _recall_lone(self, row: int, fit: float, faded: float, now: float, reinforce: bool) -> Recall:
+    def _recall_lone(
+        self, rows: Rows, fit: float, faded: float, fading: Fading | None, now: float, reinforce: bool
+    ) -> Recall:
+        row = int(rows[0])
         similarity = self._index.beta * fit
         evidence = similarity + faded
         familiar = fit >= self._index.similarity.familiar
-        rows = np.array([row])
         recalled = Recall(
             self._index.values[row].copy(),
             self._catalog.ids[rows],
@@ -243,7 +245,7 @@ class Memory:
             self._law,
         )
         if reinforce and familiar:
-            self._excite(rows, np.ones(1), now)
+            self._excite(rows, np.ones(1), now, fading)
         return recalled
 
     def consolidate(self) -> Consolidation:
@@ -279,7 +281,7 @@ class Memory:
     # -- strength -----------------------------------------------------------------------------------------------
 
     def reinforce(self, ids: int | Iterable[int], amount: ArrayLike = 1.0) -> None:
-        """Excite memories because they were used: add ``amount`` (one number or ``(n,)``, at least 0) to each.
+        """Excite memories because they were used: add ``amount`` (one number or ``(n,)``, above 0) to each.
 
         Raises
         ------
@@ -289,8 +291,8 @@ class Memory:
         with self._lock:
             rows = self._catalog.rows_of(ids)
             amounts = as_vector(amount, "reinforce.amount", len(rows))
-            if (amounts < 0).any():
-                raise InvalidParameter(f"reinforce.amount: {amounts.min():g} was given; at least 0 is allowed.")
+            if (amounts <= 0).any():
+                raise InvalidParameter(f"reinforce.amount: {amounts.min():g} was given; more than 0 is allowed.")
             now = self._clock.now()
             self._excite(rows, amounts, now)
 
@@ -345,7 +347,7 @@ class Memory:
             n = check_integer(n, "replay.n", 1, len(self))
             random = np.random.default_rng(seed)
             rows = self._catalog.alive()
-            odds = self._strengths.log(rows, self._clock.now())
+            odds = self._strengths.log(rows, self._clock.now())[0]
             if surprise is None:
                 return self._replay(rows[_draw(odds, n, random)])
             pool = _draw(odds, min(8 * n, len(rows)), random)
@@ -464,12 +466,12 @@ class Memory:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
+    def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float, fading: Fading | None = None) -> None:
         if len(rows) > 1:
             rows, place = np.unique(rows, return_inverse=True)
             every, amounts = amounts, np.zeros(len(rows))
             np.add.at(amounts, place, every)
-        self._strengths.excite(rows, amounts, now)
+        self._strengths.excite(rows, amounts, now, fading)
         flags = self._catalog.flags[rows]
         self._catalog.flags[rows] = flags | USED
         if not (flags & SHORT).all():
@@ -560,7 +562,7 @@ class Memory:
         alive = self._catalog.alive()
         if not len(alive):
             return 0
-        order = alive[np.argsort(-self._strengths.log(alive, now), kind="stable")]
+        order = alive[np.argsort(-self._strengths.log(alive, now)[0], kind="stable")]
         gone: set[int] = set()
         for main, others in duplicates(self._index, order, tolerance):
             if main not in gone:

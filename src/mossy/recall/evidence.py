@@ -44,7 +44,8 @@ def prior(log_strength: NDArray[Any], log_strongest: float, beta: float, delta: 
 
     So if ``sim_i > sim_j + δ``, no ages can put ``j`` above ``i``.
     """
-    return beta * delta / DEEPEST * np.clip(log_strength - log_strongest, -DEEPEST, 0.0)
+    faded = np.minimum(np.maximum(log_strength - log_strongest, -DEEPEST), 0.0)
+    return np.asarray(beta * delta / DEEPEST * faded)
 
 
 @dataclass
@@ -138,7 +139,7 @@ def _exact_prior(
 ) -> NDArray[np.float64]:
     if delta == 0:
         return np.zeros(len(rows))
-    return prior(strengths.log(rows, now), strongest, beta, delta)
+    return prior(strengths.log(rows, now)[0], strongest, beta, delta)
 
 
 def _table(

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cues", "KeyStatistics", "Similarity", "known_sum", "lengths"]
+__all__ = ["Cues", "KeyStatistics", "Similarity", "known_sum", "lengths", "products"]
 
 UNIT = 2.0**-24  # rounding unit of float32
 
@@ -149,6 +149,11 @@ class Similarity(ABC):
         """
 
 
+def products(cues: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the dot products ``(c, n)`` of cues and keys; one cue takes the faster matrix-vector product."""
+    return cues @ keys.T
+
+
 def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the euclidean length ``(n,)`` of each pattern ``(n, d)``."""
     return np.asarray(np.sqrt(np.einsum("nd,nd->n", patterns, patterns)))
@@ -156,5 +161,5 @@ def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Sum a nonnegative vector ``(d,)`` over the known entries, ``(c,)`` or ``(1,)``; 1 where the sum is 0."""
-    total = entries.sum(keepdims=True) if known is None else known @ entries
-    return np.where(total > 0, total, 1.0)
+    total = np.add.reduce(entries, keepdims=True) if known is None else known @ entries
+    return total if total.all() else np.where(total > 0, total, 1.0)

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, products
 
 __all__ = ["Cosine"]
 
@@ -35,7 +35,7 @@ class Cosine(Similarity):
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return a matrix product over the lengths of the keys; with a mask, over their lengths under it."""
-        product = cues.scan @ keys.T
+        product = products(cues.scan, keys)
         if cues.mask is not None:
             product *= _inverse_length(cues.mask @ np.square(keys).T)
         elif norms is not None:

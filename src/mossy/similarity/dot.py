@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths, products
 
 __all__ = ["Dot"]
 
@@ -37,7 +37,7 @@ class Dot(Similarity):
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return one matrix product."""
-        return cues.scan @ keys.T
+        return products(cues.scan, keys)
 
     def rounding(self, cues: Cues, longest: float) -> NDArray[np.float64]:
         """Return ``(d + 4)·u·‖q‖‖k‖/σ²``."""

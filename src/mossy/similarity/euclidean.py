@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths, products
 
 __all__ = ["Euclidean"]
 
@@ -39,7 +39,7 @@ class Euclidean(Similarity):
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return ``(k·q - ½‖k‖²)/σ²``: one matrix product, two with a mask."""
-        product = cues.scan @ keys.T
+        product = products(cues.scan, keys)
         if cues.mask is not None:
             product -= cues.mask @ np.square(keys).T
         elif norms is not None:

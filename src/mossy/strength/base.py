@@ -54,6 +54,11 @@ class LinearLaw:
         return float(self.rates.min())
 
     @cached_property
+    def fresh_rate(self) -> float:
+        """The rate at which the ``ln s`` of a memory falls right after its first event: ``Σ w_k λ_k``."""
+        return float(self.readout @ self.rates)
+
+    @cached_property
     def _fall(self) -> Floats:
         return self._slowest - self.rates
 
@@ -69,11 +74,13 @@ class LinearLaw:
 
     def decay(self, z: NDArray[Any], elapsed: ArrayLike) -> NDArray[Any]:
         """Return the modes ``z (..., m)`` after ``elapsed (...)`` units: ``z·exp(-λ·elapsed)``."""
-        return np.multiply(z, np.exp(-np.multiply.outer(np.asarray(elapsed, np.float64), self.rates)))
+        kept: NDArray[Any] = z * np.exp(-np.multiply.outer(np.asarray(elapsed, np.float64), self.rates))
+        return kept
 
     def excite(self, z: NDArray[Any], amount: ArrayLike) -> NDArray[Any]:
         """Return the modes ``z (..., m)`` after an event of ``amount (...)``: ``z + amount``."""
-        return z + np.asarray(amount)[..., None]
+        excited: NDArray[Any] = z + np.asarray(amount)[..., None]
+        return excited
 
     def strength(self, z: NDArray[Any], elapsed: ArrayLike = 0.0) -> NDArray[Any]:
         """Return ``s (...)`` of modes ``z (..., m)`` that were current ``elapsed`` units ago."""

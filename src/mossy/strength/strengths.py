@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from mossy.arrays import Column
 from mossy.strength.base import LinearLaw
 
-__all__ = ["TOLERANCE", "Strengths"]
+__all__ = ["TOLERANCE", "Fading", "Strengths"]
 
 TOLERANCE = 0.01  # by how much a cached ln s may be too high
 
 Rows = NDArray[np.intp]
+Fading = tuple[NDArray[Any], NDArray[Any]]  # ln s, and the rate at which it falls
 
 
 class Strengths:
@@ -52,14 +53,22 @@ class Strengths:
         self._due.append(np.full(n, due))
         self._next_due = min(self._next_due, due)
 
-    def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
-        """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
+    def excite(self, rows: Rows, amounts: NDArray[Any], now: float, fading: Fading | None = None) -> None:
+        """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``.
+
+        Where the caller has ``log(rows, now)``, ``fading`` saves computing it again.
+        """
+        logs, rates = self.log(rows, now) if fading is None else fading
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
         self._modes.rows[rows] = modes
         self._when.rows[rows] = now
-        self._due.rows[rows] = now
-        self._next_due = now
+        stronger = np.logaddexp(logs, np.log(amounts))  # a unit event adds 1 to every mode, so the strength rises by it
+        rates = rates * np.exp(logs - stronger) + amounts * (self.law.fresh_rate * np.exp(-stronger))
+        due = now + TOLERANCE / rates
+        self._cache.rows[rows] = stronger
+        self._due.rows[rows] = due
+        self._next_due = min(self._next_due, float(due.min()))
 
     def log_all(self, now: float) -> NDArray[np.float32]:
         """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``: a view to read at once."""
@@ -67,10 +76,10 @@ class Strengths:
             self._refresh(np.flatnonzero(self._due.rows <= now), now)
         return self._cache.rows
 
-    def log(self, rows: Rows, now: float) -> NDArray[np.float64]:
-        """Return ``ln s`` of ``rows`` exactly, in float64."""
+    def log(self, rows: Rows, now: float) -> Fading:
+        """Return ``ln s`` of ``rows``, exactly, in float64, and the rate at which it falls."""
         modes = self._modes.rows[rows].astype(np.float64)
-        return self.law.log_strength(modes, now - self._when.rows[rows])
+        return self.law.log_strength_and_rate(modes, now - self._when.rows[rows])
 
     def modes(self, rows: NDArray[np.intp], now: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return copies of the modes of ``rows (...)``, ``(..., m)``, and how long ago ``(...)`` they were current."""
