@@ -3,6 +3,11 @@
 Write an experience once; recall the whole from a fragment; what is used often becomes lasting, what is not fades.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mossy.clock import Seconds, Steps
 from mossy.errors import MossyError
 from mossy.memory import Memory
@@ -11,3 +16,13 @@ from mossy.substrate.index import Index
 
 __version__ = "0.1.0"
 __all__ = ["Explanation", "Index", "Memory", "MossyError", "Recall", "Seconds", "Steps"]
+
+if TYPE_CHECKING:
+    from mossy import lab as lab
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import ``mossy.lab`` when it is first asked for, since few programs need it."""
+        if name == "lab":
+            return import_module("mossy.lab")
+        raise AttributeError(f"module 'mossy' has no attribute {name!r}")

@@ -1,0 +1,44 @@
+"""The command ``mossy`` and its groups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import mossy
+from mossy.cli.demo import demo
+from mossy.cli.lab import lab
+
+__all__ = ["app"]
+
+HELP = """A short-term and a long-term memory made of synapses.
+
+Exit codes: 0 it worked; 1 it did not, and the message says why; 2 what was given cannot be used; 130 stopped by Ctrl-C.
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.add_typer(lab, name="lab")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mossy {mossy.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
