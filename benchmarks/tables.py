@@ -103,7 +103,33 @@ def projection_batches(results: Results) -> str:
     return markdown(("written in a random order", "largest difference of a weight"), rows)
 
 
+def article(results: Results) -> str:
+    """List what each rule does to the weights of the article's program, and whether it stores patterns."""
+    found = results["article"]["result"]
+    rows = []
+    for run, kept in zip(found["runs"], found["storage"], strict=True):
+        shares = (kept["entries_once"], kept["once"], kept["often"])
+        rows.append((f"`{run['rule']}`", number(run["largest_change"]), *(f"{share:.3f}" for share in shares)))
+    head = ("rule", "largest change of a weight", "covered entries right", "patterns right", "... written 10 times")
+    return markdown(head, rows)
+
+
+def article_limits(results: Results) -> str:
+    """List what the article's rule does, measured."""
+    limits = results["article"]["result"]["limits"]
+    growth = sorted(limits["growth"].items(), key=lambda item: int(item[0]))
+    rows = [
+        ("antisymmetric: the largest sum of `w_ij` and `w_ji` after random activities", number(limits["asymmetry"])),
+        ("silent when both fire: the largest change of a weight", number(limits["both_fire"])),
+        *((f"unbounded: the weight after {int(n):,} writes of one pair", number(w)) for n, w in growth),
+        ("the rank of all weights after writing 10 random patterns", str(limits["rank"])),
+    ]
+    return markdown(("what it does", "measured"), rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
+    "article": article,
+    "article_limits": article_limits,
     "fixed_matrices": fixed_matrices,
     "projection_batches": projection_batches,
     "questions": questions,

@@ -17,9 +17,7 @@ from mossy.substrate.index import Index
 __version__ = "0.1.0"
 __all__ = ["Explanation", "Index", "Memory", "MossyError", "Recall", "Seconds", "Steps"]
 
-if TYPE_CHECKING:
-    from mossy import lab as lab
-else:
+if not TYPE_CHECKING:  # so that a type checker still knows every name; it wants `import mossy.lab`
 
     def __getattr__(name: str) -> Any:
         """Import ``mossy.lab`` when it is first asked for, since few programs need it."""
