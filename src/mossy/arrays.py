@@ -24,6 +24,8 @@ __all__ = ["Column", "as_batch", "as_known", "as_vector", "check_fraction", "che
 
 T = TypeVar("T")
 
+LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
+
 
 def as_batch(
     given: ArrayLike, name: str, d: int | None = None, dtype: DTypeLike = np.float32
@@ -73,19 +75,13 @@ def as_batch(
         raise InvalidShape(f"{name}: shape {array.shape} was given; {expected} is allowed.")
     with np.errstate(over="ignore"):
         batch = np.ascontiguousarray(batch, dtype=dtype)
-    if batch.dtype.kind == "f" and not _all_finite(batch):
-        bad = np.argwhere(~np.isfinite(batch))[0]
+    if batch.dtype.kind == "f" and not max(batch.max(), -batch.min()) <= LARGEST:  # NaN compares as false
+        item, entry = np.argwhere(~(np.abs(batch) <= LARGEST))[0]
         raise NotFinite(
-            f"{name}: NaN or infinity (as {batch.dtype}) at item {bad[0]}, entry {bad[1]}; all entries must be finite. "
-            "Replace it, or mark it unknown with known= in a cue."
+            f"{name}: {batch[item, entry]} (as {batch.dtype}) was given at item {item}, entry {entry}; finite numbers "
+            f"up to {LARGEST:g} are allowed. Scale the patterns down, replace it, or mark it unknown with known= in a cue."
         )
     return batch, single
-
-
-def _all_finite(batch: NDArray[Any]) -> bool:
-    """Whether all entries are finite; one sum answers it in most cases, without a temporary array."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(float(batch.sum())) or bool(np.isfinite(batch).all())
 
 
 def as_vector(given: ArrayLike, name: str, n: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -106,28 +102,25 @@ def as_vector(given: ArrayLike, name: str, n: int, dtype: DTypeLike = np.float64
     return vector
 
 
-def as_known(given: ArrayLike | None, cues: NDArray[Any]) -> NDArray[np.bool_] | None:
+def as_known(given: ArrayLike, cues: NDArray[Any]) -> NDArray[np.bool_]:
     """Check the mask of known entries of a batch of cues ``(n, d)``.
 
     Parameters
     ----------
     given
-        None (all is known), one mask ``(d,)`` for the whole batch, or one for each cue ``(n, d)``;
-        booleans, or 0 and 1.
+        One mask ``(d,)`` for the whole batch, or one for each cue ``(n, d)``; booleans, or 0 and 1.
     cues
         The batch that it belongs to.
 
     Returns
     -------
-    array or None
-        ``(1, d)`` or ``(n, d)`` booleans, or None when every entry is known.
+    array
+        ``(1, d)`` or ``(n, d)`` booleans.
 
     Raises
     ------
     InvalidDtype, InvalidShape, NothingKnown
     """
-    if given is None:
-        return None
     array = np.asarray(given)
     n, d = cues.shape
     if array.dtype != np.bool_:
@@ -146,7 +139,28 @@ def as_known(given: ArrayLike | None, cues: NDArray[Any]) -> NDArray[np.bool_] |
             f"known: no entry is known in cue {int(np.flatnonzero(~some)[0])}; "
             "at least one must be. Without any known entry there is nothing to recall from."
         )
-    return None if mask.all() else mask
+    return mask
+
+
+def as_cues(
+    given: ArrayLike, known: ArrayLike | None, d: int | None, dtype: DTypeLike = np.float64
+) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
+    """Return cues as a batch ``(n, d)``, 0 where unknown, whether one was given, and their mask.
+
+    An unknown entry may hold anything, NaN included. Without ``known`` the mask is None: all entries count, none is
+    certain. A mask that is all true is handed back as such: all entries are certain.
+
+    Raises
+    ------
+    InvalidDtype, InvalidShape, EmptyBatch, NotFinite, NothingKnown
+    """
+    raw = np.asarray(given)
+    if known is None or raw.dtype.kind not in "biuf" or raw.ndim not in (1, 2) or not raw.size:
+        batch, single = as_batch(raw, "cue", d, dtype)  # says what is wrong with the cue before the mask
+        return batch, single, None
+    mask = as_known(known, np.atleast_2d(raw))
+    batch, single = as_batch(np.where(mask if raw.ndim == 2 else mask[0], raw, 0), "cue", d, dtype)
+    return batch, single, mask
 
 
 def check_integer(given: object, name: str, low: int, high: int | None = None) -> int:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.activations import Activation, as_activation
-from mossy.arrays import as_batch, as_vector, check_integer, check_number
+from mossy.arrays import as_batch, as_cues, as_vector, check_integer, check_number
 from mossy.clock import Clock
 from mossy.errors import EmptyMemory, InvalidInput, InvalidParameter, InvalidShape, NotFinite
 from mossy.plasticity import Rule
 from mossy.strength import LinearLaw
-from mossy.synapses import Synapses, as_cues, as_wiring
+from mossy.synapses import Synapses, as_wiring
 
 __all__ = ["Network", "Settled"]
 

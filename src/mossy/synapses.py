@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import as_batch, as_known, check_fraction, check_integer
+from mossy.arrays import as_batch, check_fraction, check_integer
 from mossy.clock import Clock, Seconds, Steps
 from mossy.errors import (
     CannotForget,
@@ -15,15 +15,12 @@ from mossy.errors import (
     InvalidParameter,
     InvalidShape,
     InvalidTime,
-    NotFinite,
     UnknownMemory,
 )
 from mossy.plasticity import RULES, AdditiveRule, Rule, SummedRule, as_rule, parameters
 from mossy.strength import LAWS, LinearLaw, as_law
 
-__all__ = ["LARGEST", "Synapses", "as_cues", "as_wiring"]
-
-LARGEST = 1e50  # products and sums of products of larger activities would leave the range of float64
+__all__ = ["Synapses", "as_wiring"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -107,8 +104,8 @@ class Synapses:
         return array if self.wiring is None else array * self.wiring
 
     def _pairs(self, pre: ArrayLike, post: ArrayLike) -> tuple[Floats, Floats]:
-        x = _in_range(as_batch(pre, "pre", self.n_pre, np.float64)[0], "pre")
-        y = _in_range(as_batch(post, "post", self.n_post, np.float64)[0], "post")
+        x = as_batch(pre, "pre", self.n_pre, np.float64)[0]
+        y = as_batch(post, "post", self.n_post, np.float64)[0]
         if len(x) != len(y):
             raise InvalidShape(f"post: {len(y)} patterns were given for {len(x)} pre-patterns; give one for each.")
         return x, y
@@ -160,7 +157,6 @@ class Synapses:
     def transmit(self, pre: ArrayLike) -> Floats:
         """Return the drive ``W·x`` of the post-neurons: ``(n_post,)``, or ``(n, n_post)`` of a batch."""
         x, single = as_batch(pre, "pre", self.n_pre, np.float64)
-        _in_range(x, "pre")
         drive: Floats = x @ self.weights.T
         return drive[0] if single else drive
 
@@ -332,36 +328,6 @@ def as_wiring(given: ArrayLike | float | None, shape: tuple[int, int], seed: int
     if array.shape != shape:
         raise InvalidShape(f"wiring: shape {array.shape} was given; {shape} is allowed (n_post, n_pre).")
     return np.array(array)
-
-
-def as_cues(given: ArrayLike, known: ArrayLike | None, d: int) -> tuple[Floats, bool, Mask | None]:
-    """Return cues as a batch ``(n, d)``, 0 where unknown, whether one was given, and their mask.
-
-    An unknown entry may hold anything, NaN included. Without ``known`` no entry is certain and the mask is
-    None; a mask that is all true is returned as such.
-
-    Raises
-    ------
-    InvalidDtype, InvalidShape, EmptyBatch, NotFinite, NothingKnown
-    """
-    raw = np.asarray(given)
-    if known is not None and raw.dtype.kind == "f" and raw.ndim in (1, 2) and raw.size:
-        mask = as_known(known, np.atleast_2d(raw))
-        if mask is not None:
-            raw = np.where(mask if raw.ndim == 2 else mask[0], raw, 0)
-    cues, single = as_batch(raw, "cue", d, np.float64)
-    _in_range(cues, "cue")
-    mask = as_known(known, cues)
-    if known is not None and mask is None:
-        mask = np.ones((1, d), dtype=np.bool_)
-    return (cues if mask is None else np.where(mask, cues, 0.0)), single, mask
-
-
-def _in_range(batch: Floats, name: str) -> Floats:
-    largest = float(max(batch.max(), -batch.min()))
-    if largest > LARGEST:
-        raise NotFinite(f"{name}: {largest:g} was given; up to {LARGEST:g} is allowed. Scale the patterns down.")
-    return batch
 
 
 def _only_diagonal(wiring: Mask) -> bool:

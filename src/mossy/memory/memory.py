@@ -347,7 +347,7 @@ class Memory:
             n = check_integer(n, "replay.n", 1, len(self))
             random = np.random.default_rng(seed)
             rows = self._catalog.alive()
-            odds = self._strengths.log(rows, self._clock.now())[0]
+            odds = self._strengths.log(rows, self._clock.now())
             if surprise is None:
                 return self._replay(rows[_draw(odds, n, random)])
             pool = _draw(odds, min(8 * n, len(rows)), random)
@@ -562,7 +562,7 @@ class Memory:
         alive = self._catalog.alive()
         if not len(alive):
             return 0
-        order = alive[np.argsort(-self._strengths.log(alive, now)[0], kind="stable")]
+        order = alive[np.argsort(-self._strengths.log(alive, now), kind="stable")]
         gone: set[int] = set()
         for main, others in duplicates(self._index, order, tolerance):
             if main not in gone:

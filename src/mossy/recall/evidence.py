@@ -139,7 +139,7 @@ def _exact_prior(
 ) -> NDArray[np.float64]:
     if delta == 0:
         return np.zeros(len(rows))
-    return prior(strengths.log(rows, now)[0], strongest, beta, delta)
+    return prior(strengths.log(rows, now), strongest, beta, delta)
 
 
 def _table(

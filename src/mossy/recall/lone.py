@@ -42,5 +42,5 @@ def lone(
     if settings.delta == 0:
         return rows, fit, 0.0, None
     strongest = float(strengths.log_all(now).max())
-    fading = strengths.log(rows, now)
+    fading = strengths.fading(rows, now)
     return rows, fit, float(prior(fading[0], strongest, index.beta, settings.delta)[0]), fading

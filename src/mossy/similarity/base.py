@@ -18,9 +18,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cues", "KeyStatistics", "Similarity", "known_sum", "lengths", "products"]
+__all__ = ["LEAST", "Cues", "KeyStatistics", "Similarity", "known_sum", "lengths", "products"]
 
 UNIT = 2.0**-24  # rounding unit of float32
+LEAST = 1e-30  # squared lengths below it are as good as none: float32 cannot divide by them
 
 
 class KeyStatistics:
@@ -160,6 +161,6 @@ def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Sum a nonnegative vector ``(d,)`` over the known entries, ``(c,)`` or ``(1,)``; 1 where the sum is 0."""
+    """Sum a nonnegative vector ``(d,)`` over the known entries, ``(c,)`` or ``(1,)``; 1 where nothing comes of it."""
     total = np.add.reduce(entries, keepdims=True) if known is None else known @ entries
-    return total if total.all() else np.where(total > 0, total, 1.0)
+    return np.asarray(np.where(total > LEAST, total, 1.0))

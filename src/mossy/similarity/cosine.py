@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, products
+from mossy.similarity.base import LEAST, UNIT, Cues, KeyStatistics, Similarity, products
 
 __all__ = ["Cosine"]
 
@@ -62,6 +62,6 @@ class Cosine(Similarity):
 
 
 def _inverse_length(squares: NDArray[Any]) -> NDArray[Any]:
-    """Return ``1/√squares``, 0 where it is 0."""
+    """Return ``1/√squares``, 0 where there is as good as no length."""
     with np.errstate(divide="ignore"):
-        return np.asarray(np.where(squares > 0, 1 / np.sqrt(squares), squares.dtype.type(0)))
+        return np.asarray(np.where(squares > LEAST, 1 / np.sqrt(squares), squares.dtype.type(0)))

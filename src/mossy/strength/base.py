@@ -23,6 +23,8 @@ __all__ = ["LinearLaw"]
 
 Floats = NDArray[np.float64]
 
+UNDERFLOW = 1e-35  # sums below it have lost digits in float32
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,8 @@ class LinearLaw:
         part = part * z
         part *= readout
         total = np.add.reduce(part, -1)
+        if z.dtype == np.float32 and not (total > UNDERFLOW).all():
+            return self.log_strength_and_rate(z.astype(np.float64), elapsed)
         part *= rates
         rate = np.add.reduce(part, -1) / total
         return np.log(total) - self._slowest * age, rate

@@ -14,6 +14,8 @@ __all__ = ["TOLERANCE", "Fading", "Strengths"]
 
 TOLERANCE = 0.01  # by how much a cached ln s may be too high
 
+LEAST = 1e-30  # an event leaves no mode below it, so that ln s is finite
+
 Rows = NDArray[np.intp]
 Fading = tuple[NDArray[Any], NDArray[Any]]  # ln s, and the rate at which it falls
 
@@ -56,12 +58,12 @@ class Strengths:
     def excite(self, rows: Rows, amounts: NDArray[Any], now: float, fading: Fading | None = None) -> None:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``.
 
-        Where the caller has ``log(rows, now)``, ``fading`` saves computing it again.
+        Where the caller has ``fading(rows, now)``, it saves computing it again.
         """
-        logs, rates = self.log(rows, now) if fading is None else fading
+        logs, rates = self.fading(rows, now) if fading is None else fading
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
-        self._modes.rows[rows] = modes
+        self._modes.rows[rows] = np.maximum(modes, LEAST)
         self._when.rows[rows] = now
         stronger = np.logaddexp(logs, np.log(amounts))  # a unit event adds 1 to every mode, so the strength rises by it
         rates = rates * np.exp(logs - stronger) + amounts * (self.law.fresh_rate * np.exp(-stronger))
@@ -76,7 +78,11 @@ class Strengths:
             self._refresh(np.flatnonzero(self._due.rows <= now), now)
         return self._cache.rows
 
-    def log(self, rows: Rows, now: float) -> Fading:
+    def log(self, rows: Rows, now: float) -> NDArray[Any]:
+        """Return ``ln s`` of ``rows``, exactly, in float64."""
+        return self.fading(rows, now)[0]
+
+    def fading(self, rows: Rows, now: float) -> Fading:
         """Return ``ln s`` of ``rows``, exactly, in float64, and the rate at which it falls."""
         modes = self._modes.rows[rows].astype(np.float64)
         return self.law.log_strength_and_rate(modes, now - self._when.rows[rows])
@@ -88,7 +94,7 @@ class Strengths:
     def merge(self, into: int, rows: Rows, now: float) -> None:
         """Add the modes of ``rows`` to those of the memory ``into``: the law is linear, so nothing is lost."""
         modes, elapsed = self.modes(np.append(rows, into), now)
-        self._modes.rows[into] = self.law.decay(modes, elapsed).sum(axis=0)
+        self._modes.rows[into] = np.maximum(self.law.decay(modes, elapsed).sum(axis=0), LEAST)
         self._when.rows[into] = now
         self._due.rows[into] = now
         self._next_due = now
@@ -108,7 +114,7 @@ class Strengths:
     def _refresh(self, rows: Rows, now: float) -> None:
         logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
         self._cache.rows[rows] = logs
-        self._due.rows[rows] = now + TOLERANCE / rate
+        self._due.rows[rows] = now + TOLERANCE / rate.astype(np.float64)  # a float32 is minutes wide today
         self._next_due = float(self._due.rows.min())
 
     @property

@@ -54,8 +54,7 @@ class Active:
         raw = _as_array(given, name)
         if known is not None and raw.ndim in (1, 2) and raw.size:
             mask = as_known(known, np.atleast_2d(raw))
-            if mask is not None:
-                raw = np.where(mask if raw.ndim == 2 else mask[0], raw, np.zeros((), raw.dtype))
+            raw = np.where(mask if raw.ndim == 2 else mask[0], raw, np.zeros((), raw.dtype))
         batch, single = as_batch(raw, name, n, np.bool_ if raw.dtype == np.bool_ else np.float32)
         active = batch != 0
         if batch.dtype != np.bool_ and not (batch[active] == 1).all():
@@ -78,9 +77,7 @@ class Active:
         """
         raw = _as_array(given, name)
         if raw.ndim not in (1, 2):
-            raise InvalidShape(
-                f"{name}: shape {raw.shape} was given; index lists (k,) or (m, k) are allowed."
-            )
+            raise InvalidShape(f"{name}: shape {raw.shape} was given; index lists (k,) or (m, k) are allowed.")
         if len(raw) == 0:
             raise EmptyBatch(f"{name}: shape {raw.shape} was given; give at least one active neuron.")
         if raw.dtype.kind not in "iu":
@@ -103,9 +100,9 @@ class Active:
         ------
         InvalidInput
         """
-        mask = None if known is None else as_known(known, np.broadcast_to(np.float32(0), (len(self), n)))
-        if mask is None:
+        if known is None:
             return self
+        mask = as_known(known, np.broadcast_to(np.float32(0), (len(self), n)))
         pattern = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         keep = mask[pattern if len(mask) > 1 else 0, self.neurons]
         offsets = np.concatenate([[0], np.cumsum(keep)])[self.offsets]
@@ -116,13 +113,10 @@ class Active:
         empty = np.flatnonzero(np.diff(self.offsets) == 0)
         if len(empty) and name == "cues":
             raise NothingKnown(
-                f"cues: cue {empty[0]} has no neuron that is active and known; "
-                "at least one is needed to recall from."
+                f"cues: cue {empty[0]} has no neuron that is active and known; at least one is needed to recall from."
             )
         if len(empty):
-            raise InvalidInput(
-                f"{name}: item {empty[0]} has no active neuron, so no synapse can hold it; give one."
-            )
+            raise InvalidInput(f"{name}: item {empty[0]} has no active neuron, so no synapse can hold it; give one.")
         return self
 
 
@@ -130,9 +124,7 @@ def _as_array(given: ArrayLike, name: str) -> NDArray[Any]:
     try:
         return np.asarray(given)
     except ValueError as error:
-        raise InvalidShape(
-            f"{name}: the items have different lengths; index lists are filled up with -1."
-        ) from error
+        raise InvalidShape(f"{name}: the items have different lengths; index lists are filled up with -1.") from error
 
 
 def _pack_few(lists: NDArray[np.int64], name: str, n: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -8,15 +8,13 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import Column, as_batch, as_known, check_number
-from mossy.errors import EmptyMemory, InvalidParameter, InvalidShape, NotFinite, UnknownMemory
+from mossy.arrays import LARGEST, Column, as_batch, as_cues, check_number
+from mossy.errors import EmptyMemory, InvalidParameter, InvalidShape, UnknownMemory
 from mossy.separation import Separation, as_separation
 from mossy.similarity import Cues, KeyStatistics, Similarity, as_similarity
 from mossy.similarity.scan import exact, scan
 
-__all__ = ["LARGEST", "Index"]
-
-LARGEST = 1e15  # the square of a longer key, summed over its entries, would leave the range of float32
+__all__ = ["Index"]
 
 Rows = NDArray[np.intp]
 Patterns = NDArray[np.float32]
@@ -109,7 +107,6 @@ class Index:
     def check(self, keys: ArrayLike, values: ArrayLike | None) -> tuple[Patterns, Patterns | None]:
         """Return keys and values as batches that can be written, or raise; nothing is changed."""
         batch, _ = as_batch(keys, "keys", self.d)
-        _check_range(batch, "keys")
         if values is None:
             if self._values is not None:
                 raise InvalidShape(
@@ -119,7 +116,6 @@ class Index:
         if self._values is None and self._keys is not None:
             raise InvalidShape("values: were given; this memory was begun without. Give none, or start another memory.")
         answers, _ = as_batch(values, "values", self.d_value if self._values is not None else None)
-        _check_range(answers, "values")
         if len(answers) != len(batch):
             raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
         return batch, answers
@@ -228,13 +224,8 @@ class Index:
         plain = known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous
         if plain and float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
             return raw[None], True, None
-        if known is not None and raw.dtype.kind == "f" and raw.ndim in (1, 2) and raw.size:
-            mask = as_known(known, np.atleast_2d(raw))
-            if mask is not None:  # an unknown entry may hold anything, NaN included
-                raw = np.where(mask.reshape(-1, raw.shape[-1]) if raw.ndim == 2 else mask[0], raw, 0)
-        batch, single = as_batch(raw, "cue", self.d)
-        _check_range(batch, "cue")
-        return batch, single, as_known(known, batch)
+        batch, single, mask = as_cues(raw, known, self.d, np.float32)
+        return batch, single, None if mask is None or mask.all() else mask
 
     def project(self, rows: Rows, activity: NDArray[np.float64]) -> Patterns:
         """Return ``Σ a_i v_i (d_value,)`` over ``rows``; one neuron with activity 1 gives its value bit for bit."""
@@ -307,11 +298,3 @@ class Index:
         if state["keys"] is not None and len(state["keys"]):
             index.write(state["keys"], state["values"])
         return index
-
-
-def _check_range(batch: Patterns, name: str) -> None:
-    largest = float(max(batch.max(), -batch.min()))
-    if largest > LARGEST:
-        raise NotFinite(
-            f"{name}: {largest:g} was given; entries up to {LARGEST:g} are allowed. Scale the patterns down."
-        )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.activations import ACTIVATIONS, Activation, as_activation
-from mossy.arrays import as_batch, check_integer
+from mossy.arrays import LARGEST, as_batch, as_cues, check_integer
 from mossy.clock import Clock
 from mossy.errors import (
     CannotForget,
@@ -23,7 +23,7 @@ from mossy.errors import (
 from mossy.plasticity import Rule, SummedRule, as_rule
 from mossy.strength import LinearLaw
 from mossy.substrate.examples import ClassSums, Examples, Label
-from mossy.synapses import LARGEST, Synapses, as_cues
+from mossy.synapses import Synapses
 
 __all__ = ["Encoder", "Matrix"]
 

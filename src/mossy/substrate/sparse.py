@@ -318,9 +318,7 @@ class Sparse:
             return
         code, m = packed.forget(self._synapses, self._counters, keys, values)
         if code == NOT_WRITTEN:
-            raise UnknownMemory(
-                f"forget: pair {m} was not written, or was forgotten; nothing was forgotten now."
-            )
+            raise UnknownMemory(f"forget: pair {m} was not written, or was forgotten; nothing was forgotten now.")
         if code == SATURATED:
             full = np.iinfo(self._counters.dtype).max
             raise CannotForget(
