@@ -127,11 +127,27 @@ def article_limits(results: Results) -> str:
     return markdown(("what it does", "measured"), rows)
 
 
+def fragments(results: Results) -> str:
+    """List which images come back from fragments, by kind, share and method."""
+    kinds = results["fragments"]["result"]["completion"]
+    methods = next(iter(kinds.values()))["answers"]["half"]
+    head = ["right image", *(f"{kind}, {share}" for kind in kinds for share in ("half", "quarter"))]
+    rows = [
+        [
+            name,
+            *(f"{kind['answers'][share][name]['right']:.4f}" for kind in kinds.values() for share in kind["answers"]),
+        ]
+        for name in methods
+    ]
+    return markdown(head, rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "article": article,
     "article_limits": article_limits,
     "fixed_matrices": fixed_matrices,
     "projection_batches": projection_batches,
+    "fragments": fragments,
     "questions": questions,
 }
 

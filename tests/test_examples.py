@@ -1,0 +1,42 @@
+"""Every example runs, on a small part of its data, and prints what it is to show."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+# By name: the small arguments, and what must be in the output.
+RUNS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+    "complete_digits": ({"n": 60}, ("told what is known: 100.0% of 60", "memory 3 (a 3)")),
+    "fading": ({"n": 80, "days": 14}, ("what is left shows: 7\n",)),
+    "short_and_long_term_synapses": ({"n": 3}, ("projection: 100% of the covered pixels",)),
+}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_run() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, wanted = RUNS[name]
+    load(name).main(**arguments)
+    printed = capsys.readouterr().out
+    for text in wanted:
+        assert text in printed
