@@ -87,7 +87,7 @@ def _print(console: Console, found: Demo) -> None:
     say()
     for path in found.figures:
         console.print(f"Figure: {path if path.is_absolute() else f'./{path}'}", highlight=False, soft_wrap=True)
-    say('Next: python -c "import mossy; help(mossy.Memory)", or: mossy lab article')
+    say("Next: the first example in README.md, and: mossy lab article")
 
 
 def _answers(completions: tuple[Completion, ...]) -> Table:
