@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The public names of mossy, in sorted order. A change here is a change of the interface.
 PUBLIC = [
-    "__version__",
+    "Explanation",
+    "Index",
+    "Matrix",
+    "Memory",
+    "MossyError",
+    "Network",
+    "Recall",
+    "Seconds",
+    "Sparse",
+    "Steps",
+    "Synapses",
 ]
 
 EXTRAS = {"cli", "lab", "learn", "nn", "text", "all", "dev"}

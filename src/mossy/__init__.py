@@ -11,11 +11,25 @@ from typing import TYPE_CHECKING, Any
 from mossy.clock import Seconds, Steps
 from mossy.errors import MossyError
 from mossy.memory import Memory
+from mossy.network import Network
 from mossy.recall import Explanation, Recall
-from mossy.substrate.index import Index
+from mossy.substrate import Index, Matrix, Sparse
+from mossy.synapses import Synapses
 
 __version__ = "0.1.0"
-__all__ = ["Explanation", "Index", "Memory", "MossyError", "Recall", "Seconds", "Steps"]
+__all__ = [
+    "Explanation",
+    "Index",
+    "Matrix",
+    "Memory",
+    "MossyError",
+    "Network",
+    "Recall",
+    "Seconds",
+    "Sparse",
+    "Steps",
+    "Synapses",
+]
 
 if not TYPE_CHECKING:  # so that a type checker still knows every name; it wants `import mossy.lab`
 

@@ -79,7 +79,7 @@ def as_batch(
         item, entry = np.argwhere(~(np.abs(batch) <= LARGEST))[0]
         raise NotFinite(
             f"{name}: {batch[item, entry]} (as {batch.dtype}) was given at item {item}, entry {entry}; finite numbers "
-            f"up to {LARGEST:g} are allowed. Scale the patterns down, replace it, or mark it unknown with known= in a cue."
+            f"up to {LARGEST:g} are allowed. Scale the patterns down, replace it, or mark it unknown with known=."
         )
     return batch, single
 

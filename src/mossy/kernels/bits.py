@@ -67,9 +67,7 @@ def _set_bits(row: Array, values: Array, first: int, last: int) -> None:
 
 
 @compiled()
-def write_pairs(
-    synapses: Array, keys: Array, key_offsets: Array, values: Array, value_offsets: Array
-) -> None:
+def write_pairs(synapses: Array, keys: Array, key_offsets: Array, values: Array, value_offsets: Array) -> None:
     """Switch on every synapse from an active input to an active output: ``W ← W OR (x yᵀ)``.
 
     The pairs of a chunk are sorted by input first, so that each row is brought into the cache once. OR does
@@ -108,9 +106,7 @@ def write_pairs(
 
 
 @compiled()
-def count_pairs(
-    counters: Array, keys: Array, key_offsets: Array, values: Array, value_offsets: Array
-) -> None:
+def count_pairs(counters: Array, keys: Array, key_offsets: Array, values: Array, value_offsets: Array) -> None:
     """Add one to the counter of every synapse of every pair; a counter that is full stays full."""
     full = np.iinfo(counters.dtype).max
     for m in range(key_offsets.shape[0] - 1):

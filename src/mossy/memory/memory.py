@@ -16,7 +16,7 @@ from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_pa
 from mossy.memory.duplicates import duplicates
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
 from mossy.pathway import Links
-from mossy.recall import Recall, Settings, gather, lone, settle
+from mossy.recall import Lone, Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
 from mossy.strength import LAWS, Fading, LinearLaw, Strengths, as_law, two_phase
@@ -203,10 +203,10 @@ class Memory:
             if single and k == 1 and self._settings.gain == 0:
                 only = lone(self._index, self._strengths, prepared, self._settings, now)
                 if only is not None:
-                    return self._recall_lone(*only, now, reinforce)
+                    return self._recall_lone(only, now, reinforce)
             table = gather(self._index, self._strengths, self._links, prepared, k, self._settings, now)
             activity = self._index.separation.activity(table.total)
-            pattern, taken, energy = settle(self._index, prepared.exact, mask, table, activity, limit)
+            pattern, taken, energy = settle(self._index, prepared, mask, table, activity, limit)
             familiar = table.fit[:, 0] >= self._index.similarity.familiar
             best = table.rows[:, :k]
             parts = (table.similarity, table.prior, table.association, table.total, table.fit)
@@ -225,27 +225,23 @@ class Memory:
             recalled = Recall(pattern, *found, self._law)
             return recalled.first() if single else recalled
 
-    def _recall_lone(
-        self, rows: Rows, fit: float, faded: float, fading: Fading | None, now: float, reinforce: bool
-    ) -> Recall:
-        row = int(rows[0])
-        similarity = self._index.beta * fit
-        evidence = similarity + faded
-        familiar = fit >= self._index.similarity.familiar
+    def _recall_lone(self, only: Lone, now: float, reinforce: bool) -> Recall:
+        row = int(only.rows[0])
+        familiar = only.fit >= self._index.similarity.familiar
         recalled = Recall(
             self._index.values[row].copy(),
-            self._catalog.ids[rows],
+            self._catalog.ids[only.rows],
             [self._catalog.payload(row)],
             np.ones(1),
-            -evidence,
+            only.energy,
             familiar,
             1,
-            np.array([[similarity, faded, 0.0, evidence, fit]]),
-            *self._strengths.modes(rows, now),
+            np.array([[only.similarity, only.prior, 0.0, only.similarity + only.prior, only.fit]]),
+            *self._strengths.modes(only.rows, now),
             self._law,
         )
         if reinforce and familiar:
-            self._excite(rows, np.ones(1), now, fading)
+            self._excite(only.rows, np.ones(1), now, only.fading)
         return recalled
 
     def consolidate(self) -> Consolidation:

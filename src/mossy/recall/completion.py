@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mossy.recall.evidence import Evidence
+from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
 __all__ = ["settle"]
+
+RESOLUTION = 2.0**-24  # of float32
 
 Rows = NDArray[np.intp]
 
 
 def settle(
     index: Index,
-    cues: NDArray[np.float64],
+    cues: Cues,
     known: NDArray[np.bool_] | None,
     table: Evidence,
     activity: NDArray[np.float64],
@@ -24,7 +29,7 @@ def settle(
     r"""Complete the cues: ``q ← Σ a_i k_i`` with the known entries clamped, until ``q`` stays or ``steps`` are done.
 
     The first step reads with all the evidence in ``table``. Prior and pathways enter only there: the further steps
-    follow the similarity alone, so that with euclidean or dot similarity each lowers the energy
+    follow the similarity of the whole state alone, so that with euclidean or dot similarity each lowers the energy
 
     .. math::  E(q) = -Ω^*(β\,\mathrm{sim}(K, q)) \quad (+\; ½β‖q‖²/σ² \text{ for dot})
 
@@ -33,44 +38,45 @@ def settle(
     tuple
         The outputs ``Σ a_i v_i (c, d_value)``, the steps that were taken ``(c,)``, the energies ``(c,)``.
     """
-    c = len(cues)
-    output = np.empty((c, index.values.shape[1]), np.float32)
-    taken = np.ones(c, np.int64)
-    energy = -index.separation.conjugate(table.total)
-    state = cues.copy()
-    lines: dict[int, tuple[Rows, NDArray[np.float64]]] = {}
-    sharp = activity[:, 0] == 1.0
-    output[sharp] = index.values[table.rows[sharp, 0]]
-    for i in np.flatnonzero(~sharp).tolist():
-        active = np.flatnonzero(activity[i])
-        lines[i] = (table.rows[i, active], activity[i, active])
-    moving = sorted(lines) if steps > 1 else []
-    for step in range(1, steps):
+    taken = np.ones(len(activity), np.int64)
+    energy = index.beta * index.similarity.cue_energy(cues) - index.separation.conjugate(table.total)
+    output = index.values[table.rows[:, 0]]  # all that is left to do for a neuron that is active alone
+    active = [(i, a != 0) for i, a in enumerate(activity) if a[0] != 1.0]
+    excited = {i: (table.rows[i, there], activity[i, there]) for i, there in active}
+    state = {i: cues.exact[i] for i in excited}
+    moving = list(excited)
+    for step in range(2, steps + 1):
+        moving = [i for i in moving if _move(index, state, i, excited[i], cues.exact, known)]
         if not moving:
             break
-        still = []
-        for i in moving:
-            rows, a = lines[i]
-            new = a @ index.keys[rows].astype(np.float64)
-            if known is not None:
-                mask = known[i] if len(known) > 1 else known[0]
-                new[mask] = cues[i, mask]
-            if not np.array_equal(new, state[i]):
-                still.append(i)
-                state[i] = new
-        moving = still
-        if not moving:
-            break
-        prepared = index.prepare(state[moving], None)
-        which, found = index.scan(prepared, None, index.separation.reach(len(index)) / index.beta, 0.0, 1)
-        evidence = index.beta * index.exact(prepared, which, found)
-        bounds = np.searchsorted(which, np.arange(len(moving) + 1))
-        for place, i in enumerate(moving):
-            part = slice(bounds[place], bounds[place + 1])
-            a = index.separation.activity(evidence[part])
-            lines[i] = (found[part][a != 0], a[a != 0])
-            taken[i] = step + 1
-            energy[i] = -float(index.separation.conjugate(evidence[part]))
-    for i, (rows, a) in lines.items():
+        now = index.prepare(np.array([state[i] for i in moving]), None)
+        which, rows = index.scan(now, None, index.separation.reach(len(index)) / index.beta, 0.0, 1)
+        evidence = index.beta * index.exact(now, which, rows)
+        own = np.broadcast_to(index.beta * index.similarity.cue_energy(now), len(moving))
+        for place, (first, last) in enumerate(pairwise(np.searchsorted(which, np.arange(len(moving) + 1)))):
+            i, a = moving[place], index.separation.activity(evidence[first:last])
+            excited[i] = rows[first:last][a != 0], a[a != 0]
+            taken[i] = step
+            energy[i] = own[place] - float(index.separation.conjugate(evidence[first:last]))
+    for i, (rows, a) in excited.items():
         output[i] = index.project(rows, a)
     return output, taken, energy
+
+
+def _move(
+    index: Index,
+    state: dict[int, NDArray[np.float64]],
+    i: int,
+    excited: tuple[Rows, NDArray[np.float64]],
+    cues: NDArray[np.float64],
+    known: NDArray[np.bool_] | None,
+) -> bool:
+    """Move the state of cue ``i`` to what is excited, and say whether it moved by more than float32 can tell."""
+    rows, a = excited
+    new: NDArray[np.float64] = a @ index.keys[rows].astype(np.float64)
+    if known is not None:
+        mask = known[i % len(known)]
+        new[mask] = cues[i, mask]
+    moved = bool(np.abs(new - state[i]).max() > RESOLUTION * np.abs(new).max())
+    state[i] = new
+    return moved

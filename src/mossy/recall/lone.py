@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from mossy.similarity import Cues
 from mossy.strength import Fading, Strengths
 from mossy.substrate.index import Index
 
-__all__ = ["lone"]
+__all__ = ["Lone", "lone"]
 
 LARGEST = 16_384  # rows in one block of scores
 
@@ -18,12 +20,20 @@ Rows = NDArray[np.intp]
 FIRST: Rows = np.zeros(1, np.intp)
 
 
-def lone(
-    index: Index, strengths: Strengths, cues: Cues, settings: Settings, now: float
-) -> tuple[Rows, float, float, Fading | None] | None:
-    """Return the row, the similarity, the prior and the fading of the only memory that can be active.
+@dataclass(slots=True)
+class Lone:
+    """The one memory that answers a cue: its row ``(1,)``, the parts of its evidence, the energy, and how it fades."""
 
-    None if there may be more.
+    rows: Rows
+    fit: float
+    similarity: float
+    prior: float
+    energy: float
+    fading: Fading | None
+
+
+def lone(index: Index, strengths: Strengths, cues: Cues, settings: Settings, now: float) -> Lone | None:
+    """Return the only memory that can be active for one cue, or None if there may be more.
 
     All other keys lie so far below the best that no prior and no rounding can bring them within the separation's reach.
     The numbers are those of ``gather``.
@@ -39,8 +49,10 @@ def lone(
         return None
     rows: Rows = np.array([row])
     fit = float(index.exact(cues, FIRST, rows)[0])
-    if settings.delta == 0:
-        return rows, fit, 0.0, None
-    strongest = float(strengths.log_all(now).max())
-    fading = strengths.fading(rows, now)
-    return rows, fit, float(prior(fading[0], strongest, index.beta, settings.delta)[0]), fading
+    similarity, faded, fading = index.beta * fit, 0.0, None
+    if settings.delta > 0:
+        strongest = float(strengths.log_all(now).max())
+        fading = strengths.fading(rows, now)
+        faded = float(prior(fading[0], strongest, index.beta, settings.delta)[0])
+    energy = index.beta * float(index.similarity.cue_energy(cues)[0]) - (similarity + faded)
+    return Lone(rows, fit, similarity, faded, energy, fading)

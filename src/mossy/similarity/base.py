@@ -137,6 +137,10 @@ class Similarity(ABC):
         """Return by how much a score can be off ``(c,)``, when no key is longer than ``longest``."""
 
     @abstractmethod
+    def cue_energy(self, cues: Cues) -> NDArray[np.float64]:
+        """Return what each cue alone adds to the energy, in units of similarity, ``(c,)`` or ``(1,)``."""
+
+    @abstractmethod
     def exact(
         self,
         cues: NDArray[np.float64],

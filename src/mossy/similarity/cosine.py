@@ -46,6 +46,10 @@ class Cosine(Similarity):
         """Return ``2(d + 4)·u``: both factors have at most the length 1."""
         return np.full(len(cues.exact), 2 * (cues.exact.shape[1] + 4) * UNIT)
 
+    def cue_energy(self, cues: Cues) -> NDArray[np.float64]:
+        """Return 0."""
+        return np.zeros(1)
+
     def exact(
         self,
         cues: NDArray[np.float64],

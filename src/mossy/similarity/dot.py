@@ -44,6 +44,10 @@ class Dot(Similarity):
         d = cues.exact.shape[1]
         return np.asarray((d + 4) * UNIT * lengths(cues.exact) * longest / cues.scale)
 
+    def cue_energy(self, cues: Cues) -> NDArray[np.float64]:
+        """Return ``½‖q‖²/σ²``, which holds the cue back where the dot product alone would let it grow."""
+        return np.asarray(0.5 * lengths(cues.exact) ** 2 / cues.scale)
+
     def exact(
         self,
         cues: NDArray[np.float64],

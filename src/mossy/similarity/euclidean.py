@@ -52,6 +52,10 @@ class Euclidean(Similarity):
         length = lengths(cues.exact)
         return np.asarray((d + 4) * UNIT * (length * longest + 0.5 * longest**2) / cues.scale)
 
+    def cue_energy(self, cues: Cues) -> NDArray[np.float64]:
+        """Return 0."""
+        return np.zeros(1)
+
     def exact(
         self,
         cues: NDArray[np.float64],

@@ -56,6 +56,10 @@ class Manhattan(Similarity):
         d = cues.exact.shape[1]
         return np.asarray((d + 4) * UNIT * (np.abs(cues.exact).sum(axis=1) + d**0.5 * longest) / cues.scale)
 
+    def cue_energy(self, cues: Cues) -> NDArray[np.float64]:
+        """Return 0."""
+        return np.zeros(1)
+
     def exact(
         self,
         cues: NDArray[np.float64],
