@@ -133,7 +133,7 @@ def test_forgetting_leaves_what_never_knew(gone, seed):
 
 
 @pytest.mark.xfail(
-    strict=True, reason="sums of squares are subtracted, so what was forgotten leaves its rounding behind"
+    strict=True, reason="sums of squares are subtracted, and rounding stays behind"
 )
 def test_forgetting_something_large_leaves_the_scale_as_it_was():
     keys = some(8, 20, 4)
