@@ -17,7 +17,6 @@ __all__ = ["Lone", "lone"]
 LARGEST = 16_384  # rows in one block of scores
 
 Rows = NDArray[np.intp]
-FIRST: Rows = np.zeros(1, np.intp)
 
 
 @dataclass(slots=True)
@@ -48,7 +47,8 @@ def lone(index: Index, strengths: Strengths, cues: Cues, settings: Settings, now
     if np.count_nonzero(scores >= floor) > 1:
         return None
     rows: Rows = np.array([row])
-    fit = float(index.exact(cues, FIRST, rows)[0])
+    key = index.keys[rows].astype(np.float64)
+    fit = float(index.similarity.exact(cues.exact, cues.known, cues.scale, key)[0])
     similarity, faded, fading = index.beta * fit, 0.0, None
     if settings.delta > 0:
         strongest = float(strengths.log_all(now).max())

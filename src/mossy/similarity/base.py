@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST", "Cues", "KeyStatistics", "Similarity", "known_sum", "lengths", "products"]
+__all__ = ["LEAST", "Cues", "KeyStatistics", "Similarity", "lengths", "products"]
 
 UNIT = 2.0**-24  # rounding unit of float32
 LEAST = 1e-30  # squared lengths below it are as good as none: float32 cannot divide by them
 
 
 class KeyStatistics:
-    """Mean and variance of each entry of the stored keys, kept by sums.
+    """Mean square, variance and deviation of each entry of the stored keys, kept by sums.
 
     Parameters
     ----------
@@ -37,12 +37,14 @@ class KeyStatistics:
         self.count = 0
         self.total = np.zeros(d)
         self.squares = np.zeros(d)
-        self._variance: NDArray[np.float64] | None = None
+        self._entries: dict[str, NDArray[np.float64]] = {}
+        self._sums: dict[str, NDArray[np.float64]] = {}
 
     def add(self, keys: NDArray[Any], sign: int = 1) -> None:
         """Count a batch of keys ``(n, d)`` in, or out with ``sign=-1``."""
+        self._entries.clear()
+        self._sums.clear()
         wide = keys.astype(np.float64)
-        self._variance = None
         self.count += sign * len(wide)
         if self.count == 0:
             self.total[:] = 0
@@ -51,17 +53,29 @@ class KeyStatistics:
         self.total += sign * wide.sum(axis=0)
         self.squares += sign * np.einsum("ij,ij->j", wide, wide)
 
-    def power(self) -> NDArray[np.float64]:
-        """Return the mean square ``(d,)`` of each entry."""
-        return self.squares / max(self.count, 1)
+    def scale(self, of: str, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the sum over the known entries of their ``"power"``, ``"variance"`` or ``"deviation"``.
 
-    def variance(self) -> NDArray[np.float64]:
-        """Return the variance ``(d,)`` of each entry."""
-        if self._variance is None:
-            power = self.power()
+        ``(c,)`` for masks ``(c, d)``, ``(1,)`` without; 1 where nothing comes of it.
+        """
+        if known is None:
+            if of not in self._sums:
+                self._sums[of] = _or_one(self.of_entries(of).sum(keepdims=True))
+            return self._sums[of]
+        return _or_one(known @ self.of_entries(of))
+
+    def of_entries(self, of: str) -> NDArray[np.float64]:
+        """Return the ``"power"`` (mean square), ``"variance"`` or ``"deviation"`` ``(d,)`` of each entry."""
+        if not self._entries:
+            power = self.squares / max(self.count, 1)
             spread = power - (self.total / max(self.count, 1)) ** 2
-            self._variance = np.where(spread > 1e-12 * power, spread, 0.0)
-        return self._variance
+            variance = np.where(spread > 1e-12 * power, spread, 0.0)  # what is less is rounding
+            self._entries.update(power=power, variance=variance, deviation=np.sqrt(variance))
+        return self._entries[of]
+
+
+def _or_one(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(scale > LEAST, scale, 1.0)
 
 
 @dataclass(slots=True)
@@ -162,9 +176,3 @@ def products(cues: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
 def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the euclidean length ``(n,)`` of each pattern ``(n, d)``."""
     return np.asarray(np.sqrt(np.einsum("nd,nd->n", patterns, patterns)))
-
-
-def known_sum(entries: NDArray[np.float64], known: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Sum a nonnegative vector ``(d,)`` over the known entries, ``(c,)`` or ``(1,)``; 1 where nothing comes of it."""
-    total = np.add.reduce(entries, keepdims=True) if known is None else known @ entries
-    return np.asarray(np.where(total > LEAST, total, 1.0))

@@ -59,13 +59,13 @@ class Cosine(Similarity):
     ) -> NDArray[np.float64]:
         """Return the cosine over the known entries."""
         keys = keys if known is None else keys * known
-        lengths = _inverse_length(np.einsum("pd,pd->p", cues, cues)) * _inverse_length(
-            np.einsum("pd,pd->p", keys, keys)
-        )
-        return np.asarray(np.einsum("pd,pd->p", cues, keys) * lengths)
+        cue_squares, key_squares = np.einsum("pd,pd->p", cues, cues), np.einsum("pd,pd->p", keys, keys)
+        there = np.minimum(cue_squares, key_squares) > LEAST
+        product = np.einsum("pd,pd->p", cues, keys)
+        return np.asarray(there * product / np.sqrt(np.where(there, cue_squares * key_squares, 1)))
 
 
 def _inverse_length(squares: NDArray[Any]) -> NDArray[Any]:
     """Return ``1/√squares``, 0 where there is as good as no length."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.where(squares > LEAST, 1 / np.sqrt(squares), squares.dtype.type(0)))
+    there = squares > LEAST
+    return np.asarray(there / np.sqrt(np.where(there, squares, 1)), squares.dtype)

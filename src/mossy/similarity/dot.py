@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths, products
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, lengths, products
 
 __all__ = ["Dot"]
 
@@ -32,7 +32,7 @@ class Dot(Similarity):
     def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
         """Scale the cues by ``1/σ²``."""
         mask = None if known is None else known.astype(np.float64)
-        scale = known_sum(keys.power(), mask)
+        scale = keys.scale("power", mask)
         return Cues(cues, mask, scale, (cues / scale[:, None]).astype(np.float32), None)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:

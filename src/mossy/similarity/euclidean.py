@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum, lengths, products
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, lengths, products
 
 __all__ = ["Euclidean"]
 
@@ -33,7 +33,7 @@ class Euclidean(Similarity):
     def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
         """Scale the cues by ``1/σ²`` and the mask by ``1/(2σ²)``."""
         mask = None if known is None else known.astype(np.float64)
-        scale = known_sum(keys.variance(), mask)
+        scale = keys.scale("variance", mask)
         scan = (cues / scale[:, None]).astype(np.float32)
         return Cues(cues, mask, scale, scan, None if mask is None else (0.5 * mask / scale[:, None]).astype(np.float32))
 

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, known_sum
+from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity
 
 __all__ = ["Manhattan"]
 
@@ -33,7 +33,7 @@ class Manhattan(Similarity):
     def prepare(self, cues: NDArray[np.float64], known: NDArray[np.bool_] | None, keys: KeyStatistics) -> Cues:
         """Keep the cues; the scale divides at the end."""
         mask = None if known is None else known.astype(np.float64)
-        scale = known_sum(np.sqrt(keys.variance()), mask)
+        scale = keys.scale("deviation", mask)
         return Cues(cues, mask, scale, cues.astype(np.float32), None if mask is None else mask.astype(np.float32))
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:

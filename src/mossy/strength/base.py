@@ -76,7 +76,7 @@ class LinearLaw:
 
     def decay(self, z: NDArray[Any], elapsed: ArrayLike) -> NDArray[Any]:
         """Return the modes ``z (..., m)`` after ``elapsed (...)`` units: ``z·exp(-λ·elapsed)``."""
-        kept: NDArray[Any] = z * np.exp(-np.multiply.outer(np.asarray(elapsed, np.float64), self.rates))
+        kept: NDArray[Any] = z * np.exp(np.multiply.outer(elapsed, -self.rates))
         return kept
 
     def excite(self, z: NDArray[Any], amount: ArrayLike) -> NDArray[Any]:
