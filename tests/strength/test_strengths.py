@@ -14,6 +14,7 @@ from mossy.strength import LAWS, TOLERANCE, Strengths, benna_fusi, power_law, tw
 
 YEAR = 365.25 * 86_400.0
 SINCE_1970 = 1.8e9
+LEAST = math.log(1e-30)  # an event leaves no strength below it
 ROUNDING = 2e-5  # float32 modes, and ln s of a few thousand in float32
 
 MAKERS = {"power_law": power_law, "two_phase": two_phase, "benna_fusi": benna_fusi}
@@ -30,9 +31,6 @@ steps = st.lists(
 )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="now + TOLERANCE / rate is a float32 sum: at 1.7e9 s a memory is due up to 64 s too late"
-)
 @pytest.mark.parametrize("name", LAWS)
 @given(happened=steps)
 @example(happened=[("append", SINCE_1970, 0, 1.0), *[("look", 2.0, 0, 1.0)] * 60])
@@ -107,33 +105,31 @@ def test_an_event_after_many_years_leaves_ln_s_finite(name, years):
     assert strengths.log_all(years * YEAR)[0] == pytest.approx(math.log(1e-3), abs=TOLERANCE + 1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="decayed modes underflow float32 to 0, so that ln s is -inf and its rate NaN")
+@pytest.mark.xfail(strict=True, reason="the logarithm of the amount is taken, and that of 0 warns")
 @pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("years", [1000, 2000, 100_000])
+@pytest.mark.parametrize("years", [1, 1000, 100_000])
 def test_an_event_of_nothing_changes_nothing(name, years):
     strengths = Strengths(MAKERS[name]())
     strengths.append(2, 0.0)
     strengths.excite(np.array([0]), np.array([0.0]), years * YEAR)
     logs = strengths.log(np.array([0, 1]), years * YEAR)
     assert np.isfinite(logs).all()
-    assert logs[0] == pytest.approx(logs[1], abs=0.01)
+    assert logs[0] == pytest.approx(max(logs[1], LEAST), abs=0.01)
     assert np.isfinite(strengths.log_all(years * YEAR)).all()
 
 
-@pytest.mark.xfail(strict=True, reason="decayed modes underflow float32 to 0, so that ln s is -inf and its rate NaN")
 @pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("years", [1000, 2000, 100_000])
+@pytest.mark.parametrize("years", [1, 1000, 2000, 100_000])
 def test_merging_after_many_years_leaves_ln_s_finite(name, years):
     strengths = Strengths(MAKERS[name]())
     strengths.append(2, 0.0)
     before = strengths.log(np.array([0]), years * YEAR)[0]
     strengths.merge(0, np.array([1]), years * YEAR)
     after = strengths.log(np.array([0]), years * YEAR)[0]
-    assert after == pytest.approx(before + math.log(2), abs=0.01)
+    assert after == pytest.approx(max(before + math.log(2), LEAST), abs=0.01)
     assert np.isfinite(strengths.log_all(years * YEAR)[0])
 
 
-@pytest.mark.xfail(strict=True, reason="the readout is cast to float32, where 6e-48 is 0")
 @pytest.mark.parametrize("law", [two_phase(transfer=1e-50)], ids=["two_phase"])
 def test_a_readout_too_small_for_float32_leaves_ln_s_finite(law):
     strengths = Strengths(law)

@@ -132,9 +132,7 @@ def test_forgetting_leaves_what_never_knew(gone, seed):
         assert not holds(index, values[i])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="sums of squares are subtracted, and rounding stays behind"
-)
+@pytest.mark.xfail(strict=True, reason="sums of squares are subtracted, and rounding stays behind")
 def test_forgetting_something_large_leaves_the_scale_as_it_was():
     keys = some(8, 20, 4)
     index, never = Index(beta=5.0), Index(beta=5.0)
