@@ -1,0 +1,153 @@
+"""How does mossy do on the protocol of Universal Hopfield Networks, beside the similarities of that paper?
+
+Millidge et al. (2022), arXiv:2202.04557: N images are stored, each is asked spoilt, one step of separation by
+maximum. Their noise is ``clamp(|image + Gaussian|, 0, 1)``, with levels from .1 to 1; their mask blanks the lower
+.1 to .9 of the rows. Images are MNIST's test images; each N is drawn ``DRAWS`` times.
+
+Beside mossy, re-implemented plainly from their formulas: their dot product (of images divided by their sums),
+euclidean (one over the squared distance) and manhattan (one over the distance); the plain dot product; cosine, as
+vector search ranks; and two answers that look at nothing: the mean of all stored images, and a blank.
+
+- right: the share of cues whose answer is the stored image that the cue was made of (an answer that is
+  no stored image never is)
+- exact: the share of answers that equal it in every bit
+- theirs: the share with a squared error of at most 60, their criterion; too lax, as the blank shows
+
+mossy answers with its defaults (softmax, β = 1000): from the cue alone, with each similarity, and, for masked
+cues, with ``known``, which no peer takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import mossy
+from material.images import Mask, Patterns, mnist
+from material.timing import rounded
+from record import record
+
+SEEDS = {100: tuple(range(10)), 1000: tuple(range(3))}
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+SIMILARITIES = ("euclidean", "manhattan", "dot", "cosine")
+LAX = 60.0
+
+
+def their_dot(keys: Patterns, cue: Patterns) -> Patterns:
+    return (keys / keys.sum(axis=1, keepdims=True)) @ (cue / max(float(cue.sum()), 1e-30))
+
+
+def plain_dot(keys: Patterns, cue: Patterns) -> Patterns:
+    return keys @ cue
+
+
+def their_euclidean(keys: Patterns, cue: Patterns) -> Patterns:
+    with np.errstate(divide="ignore"):
+        return 1 / ((cue - keys) ** 2).sum(axis=1)
+
+
+def their_manhattan(keys: Patterns, cue: Patterns) -> Patterns:
+    with np.errstate(divide="ignore"):
+        return 1 / np.abs(cue - keys).sum(axis=1)
+
+
+def cosine(keys: Patterns, cue: Patterns) -> Patterns:
+    return (keys @ cue) / np.maximum(np.linalg.norm(keys, axis=1) * np.linalg.norm(cue), 1e-30)
+
+
+RANKINGS: dict[str, Callable[[Patterns, Patterns], Patterns]] = {
+    "their dot": their_dot,
+    "their euclidean": their_euclidean,
+    "their manhattan": their_manhattan,
+    "cosine": cosine,
+    "plain dot": plain_dot,
+}
+
+
+def spoilt(images: Patterns, side: int, rng: np.random.Generator) -> Iterator[tuple[str, Patterns, Mask | None]]:
+    """Yield each way of spoiling, the cues, and, where a part is blanked, the mask of the rest."""
+    for level in LEVELS:
+        yield f"noise {level}", their_noise(images, level, rng), None
+    for fraction in FRACTIONS:
+        known = np.zeros((side, side), bool)
+        known[: int(side * (1 - fraction))] = True
+        yield f"masked {fraction}", np.where(known.ravel(), images, 0).astype(np.float32), known.ravel()
+
+
+def their_noise(images: Patterns, level: float, rng: np.random.Generator) -> Patterns:
+    noise = level * rng.standard_normal(images.shape)
+    return np.clip(np.abs(images + noise), 0, 1).astype(np.float32)
+
+
+def judge(output: Patterns, stored: Patterns, rows: np.ndarray[Any, Any] | None) -> dict[str, float]:
+    """Return the shares of ``output`` that are right, exact, and good enough for the paper."""
+    wrong = ((output - stored) ** 2).sum(axis=1)
+    return {
+        "right": 0.0 if rows is None else float((rows == np.arange(len(stored))).mean()),
+        "exact": float((output == stored).all(axis=1).mean()),
+        "theirs": float((wrong <= LAX).mean()),
+    }
+
+
+def answers(
+    stored: Patterns, memories: dict[str, mossy.Memory], cues: Patterns, known: Mask | None
+) -> dict[str, dict[str, float]]:
+    """Return what every way answers to ``cues``."""
+    judged = {}
+    for name, memory in memories.items():
+        for masked in (False, True):
+            if masked and known is None:
+                continue
+            found = memory.recall(cues, known=known if masked else None, reinforce=False)
+            label = f"mossy {name}" + (", known" if masked else "")
+            judged[label] = judge(found.pattern, stored, found.ids[:, 0] - memory.ids[0])
+    for name, rank in RANKINGS.items():
+        rows = np.array([int(rank(stored, cue).argmax()) for cue in cues])
+        judged[name] = judge(stored[rows], stored, rows)
+    mean = np.broadcast_to(stored.mean(axis=0), stored.shape)
+    judged["mean image"] = judge(mean, stored, None)
+    judged["blank"] = judge(np.zeros_like(stored), stored, None)
+    return judged
+
+
+def main() -> None:
+    images = mnist()
+    runs: dict[int, dict[str, dict[str, list[dict[str, float]]]]] = {}
+    for n, seeds in SEEDS.items():
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            stored = images.pixels[rng.permutation(len(images.pixels))[:n]]
+            memories = {name: mossy.Memory(similarity=name, clock=mossy.Steps()) for name in SIMILARITIES}
+            for memory in memories.values():
+                memory.store(stored)
+            for spoiling, cues, known in spoilt(stored, images.side, rng):
+                for way, figures in answers(stored, memories, cues, known).items():
+                    runs.setdefault(n, {}).setdefault(spoiling, {}).setdefault(way, []).append(figures)
+    result: dict[str, Any] = {"images": images.name, "draws": {n: len(seeds) for n, seeds in SEEDS.items()}}
+    result["N"] = {
+        n: {
+            spoiling: {
+                way: {name: rounded(np.mean([one[name] for one in every])) for name in every[0]}
+                for way, every in ways.items()
+            }
+            for spoiling, ways in spoilings.items()
+        }
+        for n, spoilings in runs.items()
+    }
+    for n, spoilings in result["N"].items():
+        for spoiling in ("noise 0.5", "noise 1.0", "masked 0.5", "masked 0.9"):
+            for way, figures in spoilings[spoiling].items():
+                print(n, spoiling, way, figures)
+    record(
+        "universal_hopfield",
+        "How does mossy do on the protocol of Universal Hopfield Networks, beside that paper's similarities?",
+        result,
+        seeds=sorted({seed for seeds in SEEDS.values() for seed in seeds}),
+    )
+
+
+if __name__ == "__main__":
+    main()
