@@ -27,6 +27,14 @@ T = TypeVar("T")
 LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
 
 
+def as_array(given: ArrayLike, name: str) -> NDArray[Any]:
+    """Return what NumPy makes of ``given``, or raise ``InvalidShape`` if its rows have different lengths."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InvalidShape(f"{name}: the rows have different lengths; give an array (n, d).") from error
+
+
 def as_batch(
     given: ArrayLike, name: str, d: int | None = None, dtype: DTypeLike = np.float32
 ) -> tuple[NDArray[Any], bool]:
@@ -52,10 +60,7 @@ def as_batch(
     ------
     InvalidDtype, InvalidShape, EmptyBatch, NotFinite
     """
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise InvalidShape(f"{name}: the rows have different lengths; give an array (n, d).") from error
+    array = as_array(given, name)
     if array.dtype.kind not in "biuf":
         raise InvalidDtype(
             f"{name}: dtype {array.dtype} was given; booleans, integers and floats are allowed. "
@@ -121,7 +126,7 @@ def as_known(given: ArrayLike, cues: NDArray[Any]) -> NDArray[np.bool_]:
     ------
     InvalidDtype, InvalidShape, NothingKnown
     """
-    array = np.asarray(given)
+    array = as_array(given, "known")
     n, d = cues.shape
     if array.dtype != np.bool_:
         if array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all():
@@ -154,7 +159,7 @@ def as_cues(
     ------
     InvalidDtype, InvalidShape, EmptyBatch, NotFinite, NothingKnown
     """
-    raw = np.asarray(given)
+    raw = as_array(given, "cue")
     if known is None or raw.dtype.kind not in "biuf" or raw.ndim not in (1, 2) or not raw.size:
         batch, single = as_batch(raw, "cue", d, dtype)  # says what is wrong with the cue before the mask
         return batch, single, None

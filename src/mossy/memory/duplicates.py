@@ -32,7 +32,7 @@ def duplicates(index: Index, order: Rows, tolerance: float) -> Iterator[tuple[in
     for first in range(0, len(order), CUES):
         rows = order[first : first + CUES]
         cues = index.prepare(index.keys[rows], None)
-        which, found = index.scan(cues, None, tolerance, 0.0, 1)
+        which, found = index.scan(cues, tolerance, 0.0, 1)
         own = index.exact(cues, np.arange(len(rows)), rows)
         near = index.exact(cues, which, found) >= own[which] - tolerance
         near &= rank[found] > rank[rows[which]]

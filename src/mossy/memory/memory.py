@@ -19,7 +19,7 @@ from mossy.pathway import Links
 from mossy.recall import Lone, Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
-from mossy.strength import LAWS, Fading, LinearLaw, Strengths, as_law, two_phase
+from mossy.strength import LAWS, LinearLaw, Strengths, as_law, two_phase
 from mossy.substrate.index import Index
 
 __all__ = ["Memory"]
@@ -201,13 +201,13 @@ class Memory:
             now = self._clock.now()
             prepared = self._index.prepare(cues, mask)
             if single and k == 1 and self._settings.gain == 0:
-                only = lone(self._index, self._strengths, prepared, self._settings, now)
+                only = lone(self._index, prepared, self._settings)
                 if only is not None:
-                    return self._recall_lone(only, now, reinforce)
+                    return self._recall_lone(only, float(prepared.familiar[0]), now, reinforce)
             table = gather(self._index, self._strengths, self._links, prepared, k, self._settings, now)
-            activity = self._index.separation.activity(table.total)
-            pattern, taken, energy = settle(self._index, prepared, mask, table, activity, limit)
-            familiar = table.fit[:, 0] >= self._index.similarity.familiar
+            activity = self._index.separation.activity(table.total, len(self))
+            pattern, taken, energy = settle(self._index, prepared.exact, mask, prepared, table, activity, limit)
+            familiar = table.fit[:, 0] >= prepared.familiar
             best = table.rows[:, :k]
             parts = (table.similarity, table.prior, table.association, table.total, table.fit)
             found = (
@@ -225,9 +225,9 @@ class Memory:
             recalled = Recall(pattern, *found, self._law)
             return recalled.first() if single else recalled
 
-    def _recall_lone(self, only: Lone, now: float, reinforce: bool) -> Recall:
+    def _recall_lone(self, only: Lone, threshold: float, now: float, reinforce: bool) -> Recall:
         row = int(only.rows[0])
-        familiar = only.fit >= self._index.similarity.familiar
+        familiar = only.fit >= threshold
         recalled = Recall(
             self._index.values[row].copy(),
             self._catalog.ids[only.rows],
@@ -236,12 +236,12 @@ class Memory:
             only.energy,
             familiar,
             1,
-            np.array([[only.similarity, only.prior, 0.0, only.similarity + only.prior, only.fit]]),
+            np.array([[only.evidence, 0.0, 0.0, only.evidence, only.fit]]),
             *self._strengths.modes(only.rows, now),
             self._law,
         )
         if reinforce and familiar:
-            self._excite(only.rows, np.ones(1), now, only.fading)
+            self._excite(only.rows, np.ones(1), now)
         return recalled
 
     def consolidate(self) -> Consolidation:
@@ -462,12 +462,12 @@ class Memory:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float, fading: Fading | None = None) -> None:
+    def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
         if len(rows) > 1:
             rows, place = np.unique(rows, return_inverse=True)
             every, amounts = amounts, np.zeros(len(rows))
             np.add.at(amounts, place, every)
-        self._strengths.excite(rows, amounts, now, fading)
+        self._strengths.excite(rows, amounts, now)
         flags = self._catalog.flags[rows]
         self._catalog.flags[rows] = flags | USED
         if not (flags & SHORT).all():

@@ -20,16 +20,18 @@ Rows = NDArray[np.intp]
 
 def settle(
     index: Index,
-    cues: Cues,
+    cues: NDArray[np.float64],
     known: NDArray[np.bool_] | None,
+    prepared: Cues,
     table: Evidence,
     activity: NDArray[np.float64],
     steps: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
     r"""Complete the cues: ``q ← Σ a_i k_i`` with the known entries clamped, until ``q`` stays or ``steps`` are done.
 
-    The first step reads with all the evidence in ``table``. Prior and pathways enter only there: the further steps
-    follow the similarity of the whole state alone, so that with euclidean or dot similarity each lowers the energy
+    ``cues (c, d)`` are 0 where unknown. The first step reads with all the evidence in ``table``. Prior and pathways
+    enter only there: the further steps follow the similarity of the whole state alone, so that with euclidean or dot
+    similarity each lowers the energy
 
     .. math::  E(q) = -Ω^*(β\,\mathrm{sim}(K, q)) \quad (+\; ½β‖q‖²/σ² \text{ for dot})
 
@@ -39,22 +41,23 @@ def settle(
         The outputs ``Σ a_i v_i (c, d_value)``, the steps that were taken ``(c,)``, the energies ``(c,)``.
     """
     taken = np.ones(len(activity), np.int64)
-    energy = index.beta * index.similarity.cue_energy(cues) - index.separation.conjugate(table.total)
+    energy = index.beta * index.similarity.cue_energy(prepared) - index.separation.conjugate(table.total)
     output = index.values[table.rows[:, 0]]  # all that is left to do for a neuron that is active alone
-    active = [(i, a != 0) for i, a in enumerate(activity) if a[0] != 1.0]
+    done = steps == 1 or index.similarity.distance
+    active = [(i, a != 0) for i, a in enumerate(activity) if a[0] != 1.0 or not done]
     excited = {i: (table.rows[i, there], activity[i, there]) for i, there in active}
-    state = {i: cues.exact[i] for i in excited}
+    state = {i: cues[i] for i in excited}
     moving = list(excited)
     for step in range(2, steps + 1):
-        moving = [i for i in moving if _move(index, state, i, excited[i], cues.exact, known)]
+        moving = [i for i in moving if _move(index, state, i, excited[i], cues, known)]
         if not moving:
             break
         now = index.prepare(np.array([state[i] for i in moving]), None)
-        which, rows = index.scan(now, None, index.separation.reach(len(index)) / index.beta, 0.0, 1)
+        which, rows = index.scan(now, index.separation.reach(len(index)) / index.beta, 0.0, 1)
         evidence = index.beta * index.exact(now, which, rows)
         own = np.broadcast_to(index.beta * index.similarity.cue_energy(now), len(moving))
         for place, (first, last) in enumerate(pairwise(np.searchsorted(which, np.arange(len(moving) + 1)))):
-            i, a = moving[place], index.separation.activity(evidence[first:last])
+            i, a = moving[place], index.separation.activity(evidence[first:last], len(index))
             excited[i] = rows[first:last][a != 0], a[a != 0]
             taken[i] = step
             energy[i] = own[place] - float(index.separation.conjugate(evidence[first:last]))

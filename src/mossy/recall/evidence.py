@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from mossy.pathway import Links
 from mossy.similarity import Cues
-from mossy.strength import TOLERANCE, Strengths
+from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
 __all__ = ["DEEPEST", "Evidence", "Settings", "gather", "prior"]
 
-DEEPEST = 20.0  # L: below exp(-20) of the strongest, all memories count as equally faded
+DEEPEST = 20.0  # L: strengths that lie further apart than exp(L/2) count as no further
 
 Rows = NDArray[np.intp]
+Pairs = tuple[Rows, Rows, NDArray[np.float64], NDArray[np.float64]]  # cue, row, similarity, association
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,16 @@ class Settings:
     gain: float
 
 
-def prior(log_strength: NDArray[Any], log_strongest: float, beta: float, delta: float) -> NDArray[Any]:
-    r"""Return the evidence that strengths give, from ``-βδ`` to 0.
+def prior(log_strength: NDArray[Any], log_reference: NDArray[Any], beta: float, delta: float) -> NDArray[Any]:
+    r"""Return the evidence that strengths give, between ``-βδ/2`` and ``βδ/2``.
 
-    .. math::  \text{prior}_i = κ·\max(\ln(s_i/s_{max}), -L), \qquad κL = βδ,\; L = 20
+    .. math::  \text{prior}_i = κ·\operatorname{clip}(\ln(s_i/s_{best}), -L/2, L/2), \qquad κL = βδ,\; L = 20
 
-    So if ``sim_i > sim_j + δ``, no ages can put ``j`` above ``i``.
+    ``s_best`` is the strength of the memory that fits the cue best, whose prior is 0. So if ``sim_i > sim_j + δ``,
+    no ages can put ``j`` above ``i``.
     """
-    faded = np.minimum(np.maximum(log_strength - log_strongest, -DEEPEST), 0.0)
-    return np.asarray(beta * delta / DEEPEST * faded)
+    ratio = np.minimum(np.maximum(log_strength - log_reference, -DEEPEST / 2), DEEPEST / 2)
+    return np.asarray(beta * delta / DEEPEST * ratio)
 
 
 @dataclass
@@ -94,71 +96,38 @@ def gather(
     now
         The time.
     """
-    beta, delta = index.beta, settings.delta
-    bias = None
-    slack = 0.0
-    strongest = 0.0
-    if delta > 0:
-        logs = strengths.log_all(now)
-        strongest = float(logs.max())
-        bias = prior(logs, strongest, 1.0, delta)
-        slack = 2 * delta / DEEPEST * TOLERANCE + 1e-6 * delta
     reach = index.separation.reach(len(index))
-    which, rows = index.scan(cues, bias, reach / beta, slack, k)
+    which, rows = index.scan(cues, reach / index.beta, settings.delta, k)
     fit = index.exact(cues, which, rows)
-    return _arrange(index, strengths, links, cues, k, settings, now, strongest, reach, which, rows, fit)
-
-
-def _arrange(
-    index: Index,
-    strengths: Strengths,
-    links: Links | None,
-    cues: Cues,
-    k: int,
-    settings: Settings,
-    now: float,
-    strongest: float,
-    reach: float,
-    which: Rows,
-    rows: Rows,
-    fit: NDArray[np.float64],
-) -> Evidence:
-    c = len(cues.exact)
-    faded = _exact_prior(strengths, rows, strongest, index.beta, settings.delta, now)
-    table = _table(c, which, rows, fit, faded, index.beta, np.zeros(len(rows)))
+    linked = np.zeros(len(rows))
+    table = _table(index, strengths, len(cues.exact), (which, rows, fit, linked), settings, now)
     if links is not None and settings.gain > 0:
-        first = _trim(table, k, reach)
-        which, rows, fit, linked = _associate(index, links, cues, first, settings.gain, now)
-        faded = _exact_prior(strengths, rows, strongest, index.beta, settings.delta, now)
-        table = _table(c, which, rows, fit, faded, index.beta, linked)
+        pairs = _associate(index, links, cues, _trim(table, k, reach), settings.gain, now)
+        table = _table(index, strengths, len(cues.exact), pairs, settings, now)
     return _trim(table, k, reach)
 
 
-def _exact_prior(
-    strengths: Strengths, rows: Rows, strongest: float, beta: float, delta: float, now: float
+def _prior(
+    strengths: Strengths, which: Rows, rows: Rows, fit: NDArray[np.float64], beta: float, delta: float, now: float
 ) -> NDArray[np.float64]:
     if delta == 0:
         return np.zeros(len(rows))
-    return prior(strengths.log(rows, now), strongest, beta, delta)
+    logs = strengths.log(rows, now)
+    order = np.lexsort((rows, -fit, which))
+    best = order[np.flatnonzero(np.diff(which[order], prepend=-1))]  # of each cue, the row that fits best
+    return prior(logs, logs[best][which], beta, delta)
 
 
-def _table(
-    c: int,
-    which: Rows,
-    rows: Rows,
-    fit: NDArray[np.float64],
-    faded: NDArray[np.float64],
-    beta: float,
-    linked: NDArray[np.float64],
-) -> Evidence:
+def _table(index: Index, strengths: Strengths, c: int, pairs: Pairs, settings: Settings, now: float) -> Evidence:
     """Arrange pairs, ordered by cue and row, as a padded table, each line by falling evidence (equals by row)."""
-    similarity = beta * fit
+    which, rows, fit, linked = pairs
+    similarity = index.beta * fit
+    faded = _prior(strengths, which, rows, fit, index.beta, settings.delta, now)
     total = similarity + faded + linked
-    order = np.lexsort((rows, -total, which)) if len(rows) > 1 else np.zeros(1, np.intp)
+    order = np.lexsort((rows, -total, which))
     counts = np.bincount(which, minlength=c)
     width = int(counts.max())
     if c == 1:
-        place: Any = (np.zeros(1, np.intp)[:, None], np.arange(width)[None])
         return Evidence(rows, similarity, faded, linked, total, fit).each(lambda part: part[order][None])
     place = (which, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
 
@@ -191,11 +160,9 @@ def _trim(table: Evidence, k: int, reach: float) -> Evidence:
     return table.each(lambda part: part[:, :widest])
 
 
-def _associate(
-    index: Index, links: Links, cues: Cues, table: Evidence, gain: float, now: float
-) -> tuple[Rows, Rows, NDArray[np.float64], NDArray[np.float64]]:
+def _associate(index: Index, links: Links, cues: Cues, table: Evidence, gain: float, now: float) -> Pairs:
     """Return the pairs, those that active memories are linked with added, and their association ``g_a·(Lᵀa)``."""
-    activity = index.separation.activity(table.total)
+    activity = index.separation.activity(table.total, len(index))
     every: list[tuple[Rows, Rows, NDArray[np.float64]]] = []
     for i in range(len(table.rows)):
         there = np.isfinite(table.total[i])

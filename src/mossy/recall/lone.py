@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.recall.evidence import Settings, prior
+from mossy.recall.evidence import Settings
 from mossy.similarity import Cues
-from mossy.strength import Fading, Strengths
 from mossy.substrate.index import Index
 
 __all__ = ["Lone", "lone"]
@@ -21,21 +20,19 @@ Rows = NDArray[np.intp]
 
 @dataclass(slots=True)
 class Lone:
-    """The one memory that answers a cue: its row ``(1,)``, the parts of its evidence, the energy, and how it fades."""
+    """The one memory that answers a cue: its row ``(1,)``, how it fits, its evidence, and the energy."""
 
     rows: Rows
     fit: float
-    similarity: float
-    prior: float
+    evidence: float
     energy: float
-    fading: Fading | None
 
 
-def lone(index: Index, strengths: Strengths, cues: Cues, settings: Settings, now: float) -> Lone | None:
+def lone(index: Index, cues: Cues, settings: Settings) -> Lone | None:
     """Return the only memory that can be active for one cue, or None if there may be more.
 
     All other keys lie so far below the best that no prior and no rounding can bring them within the separation's reach.
-    The numbers are those of ``gather``.
+    As the memory that fits best, it has the prior 0. The numbers are those of ``gather``.
     """
     n = index.rows
     if n > LARGEST or len(index.silent) or not index.separation.shift_invariant:
@@ -47,12 +44,6 @@ def lone(index: Index, strengths: Strengths, cues: Cues, settings: Settings, now
     if np.count_nonzero(scores >= floor) > 1:
         return None
     rows: Rows = np.array([row])
-    key = index.keys[rows].astype(np.float64)
-    fit = float(index.similarity.exact(cues.exact, cues.known, cues.scale, key)[0])
-    similarity, faded, fading = index.beta * fit, 0.0, None
-    if settings.delta > 0:
-        strongest = float(strengths.log_all(now).max())
-        fading = strengths.fading(rows, now)
-        faded = float(prior(fading[0], strongest, index.beta, settings.delta)[0])
-    energy = index.beta * float(index.similarity.cue_energy(cues)[0]) - (similarity + faded)
-    return Lone(rows, fit, similarity, faded, energy, fading)
+    fit = float(index.similarity.exact(cues.exact, cues.known, cues.scale, index.keys[rows].astype(np.float64))[0])
+    evidence = index.beta * fit
+    return Lone(rows, fit, evidence, index.beta * float(index.similarity.cue_energy(cues)[0]) - evidence)

@@ -24,7 +24,7 @@ class Explanation:
     similarity
         ``β·sim``: how well its key fits the cue.
     prior
-        What its strength adds: 0 for the strongest memory, less for others, never less than ``-βδ``.
+        What its strength adds, from ``-βδ/2`` to ``βδ/2``: 0 for the memory that fits best.
     association
         What its links to other active memories add.
     evidence

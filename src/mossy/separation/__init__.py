@@ -25,7 +25,7 @@ __all__ = [
     "as_separation",
 ]
 
-SEPARATIONS: dict[str, Callable[[], Separation]] = {
+SEPARATIONS: dict[str, Callable[..., Separation]] = {
     "linear": Linear,
     "polynomial": Polynomial,
     "softmax": Softmax,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Separation"]
+__all__ = ["Separation", "in_order"]
 
 
 class Separation(ABC):
@@ -18,11 +18,14 @@ class Separation(ABC):
 
     Attributes
     ----------
+    parameters
+        What it was made from, so that ``SEPARATIONS[name](**parameters)`` makes it again.
     shift_invariant
         Whether ``separation(e + c) = separation(e)`` for every constant ``c``. Separations that are not
         need a similarity in which unrelated patterns have the evidence 0 (dot or cosine).
     """
 
+    parameters: dict[str, Any]
     shift_invariant: ClassVar[bool]
 
     @abstractmethod
@@ -30,8 +33,11 @@ class Separation(ABC):
         """How far below the best of ``n`` evidences another can lie and still be active."""
 
     @abstractmethod
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the activities ``(..., n)``; where shift invariant, they are a distribution."""
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
+        """Return the activities ``(..., w)`` of those of ``n`` memories that are within reach of the best.
+
+        Where the separation is shift invariant, they are a distribution.
+        """
 
     @abstractmethod
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
@@ -39,3 +45,8 @@ class Separation(ABC):
 
         Santos, Niculae, McNamee & Martins (2024), Hopfield–Fenchel–Young networks, arXiv:2411.08590.
         """
+
+
+def in_order(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum the last axis, ``(..., 1)``, entry by entry: zeros at the end of a padded line change no bit of it."""
+    return np.cumsum(terms, axis=-1)[..., -1:]

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.separation.base import Separation
+from mossy.separation.base import Separation, in_order
 
 __all__ = ["Entmax"]
 
@@ -23,11 +23,14 @@ class Entmax(Separation):
 
     shift_invariant = True
 
+    def __init__(self) -> None:
+        self.parameters = {}
+
     def reach(self, n: int) -> float:
         """Return 2: ``τ ≥ max e/2 - 1``."""
         return 2.0
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return the 1.5-entmax of the last axis."""
         e = np.asarray(evidence, np.float64)
         half = np.maximum((e - e.max(axis=-1, keepdims=True)) / 2, -2.0)
@@ -44,5 +47,5 @@ class Entmax(Separation):
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``a·e + 4/3·(1 - Σ a^1.5)`` over the last axis."""
         e = np.asarray(evidence, np.float64)
-        a = self.activity(e)
-        return np.asarray((a * np.where(a > 0, e, 0.0)).sum(-1) + 4 / 3 * (1 - (a**1.5).sum(-1)))
+        a = self.activity(e, e.shape[-1])
+        return np.asarray((in_order(a * np.where(a > 0, e, 0.0)) + 4 / 3 * (1 - in_order(a**1.5)))[..., 0])

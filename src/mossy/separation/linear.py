@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.separation.base import Separation
+from mossy.separation.base import Separation, in_order
 
 __all__ = ["Linear"]
 
@@ -21,18 +21,21 @@ class Linear(Separation):
 
     shift_invariant = False
 
+    def __init__(self) -> None:
+        self.parameters = {}
+
     def reach(self, n: int) -> float:
         """Return infinity: every evidence counts."""
         return np.inf
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return the evidence over the last axis, divided by the sum of its absolute values."""
         e = np.asarray(evidence, np.float64)
         e = np.where(np.isfinite(e), e, 0.0)
-        total = np.abs(e).sum(axis=-1, keepdims=True)
+        total = in_order(np.abs(e))
         return np.asarray(e / np.where(total > 0, total, 1.0))
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``½ Σ e²`` over the last axis."""
         e = np.asarray(evidence, np.float64)
-        return np.asarray(0.5 * (np.where(np.isfinite(e), e, 0.0) ** 2).sum(axis=-1))
+        return np.asarray(0.5 * in_order(np.where(np.isfinite(e), e, 0.0) ** 2)[..., 0])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.arrays import check_number
-from mossy.separation.base import Separation
+from mossy.separation.base import Separation, in_order
 
 __all__ = ["Polynomial"]
 
@@ -31,19 +31,20 @@ class Polynomial(Separation):
 
     def __init__(self, power: float = 10.0) -> None:
         self.power = check_number(power, "Polynomial.power", 0, open_low=True)
+        self.parameters = {"power": self.power}
 
     def reach(self, n: int) -> float:
         """Return infinity: every positive evidence counts."""
         return np.inf
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return the normalised rectified power over the last axis."""
         e = np.maximum(np.asarray(evidence, np.float64), 0.0)
         top = e.max(axis=-1, keepdims=True)
         a = (e / np.where(top > 0, top, 1.0)) ** self.power
-        return np.asarray(a / np.where(top > 0, a.sum(axis=-1, keepdims=True), 1.0))
+        return np.asarray(a / np.where(top > 0, in_order(a), 1.0))
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``Σ [e]₊^(p+1) / (p+1)`` over the last axis."""
         e = np.maximum(np.asarray(evidence, np.float64), 0.0)
-        return np.asarray((e ** (self.power + 1)).sum(axis=-1) / (self.power + 1))
+        return np.asarray(in_order(e ** (self.power + 1))[..., 0] / (self.power + 1))

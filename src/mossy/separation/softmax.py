@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.separation.base import Separation
+from mossy.separation.base import Separation, in_order
 
 __all__ = ["Softmax"]
 
@@ -28,21 +28,23 @@ class Softmax(Separation):
 
     shift_invariant = True
 
+    def __init__(self) -> None:
+        self.parameters = {}
+
     def reach(self, n: int) -> float:
         """Return ``24 ln 2 + ln n``."""
         return SILENT + math.log(max(n, 1))
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return the softmax over the last axis."""
         e = np.asarray(evidence, np.float64)
         below = e - e.max(axis=-1, keepdims=True)
         a = np.exp(below)
-        count = np.isfinite(e).sum(axis=-1, keepdims=True)
-        a[below < -(SILENT + np.log(count))] = 0.0
-        return np.asarray(a / a.sum(axis=-1, keepdims=True))
+        a[below < -self.reach(n)] = 0.0
+        return np.asarray(a / in_order(a))
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``ln Σ exp(e)`` over the last axis."""
         e = np.asarray(evidence, np.float64)
         top = e.max(axis=-1, keepdims=True)
-        return np.asarray(np.log(np.exp(e - top).sum(axis=-1)) + top[..., 0])
+        return np.asarray((np.log(in_order(np.exp(e - top))) + top)[..., 0])

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.separation.base import Separation
+from mossy.separation.base import Separation, in_order
 
 __all__ = ["Sparsemax"]
 
@@ -24,11 +24,14 @@ class Sparsemax(Separation):
 
     shift_invariant = True
 
+    def __init__(self) -> None:
+        self.parameters = {}
+
     def reach(self, n: int) -> float:
         """Return 1: ``τ ≥ max e - 1``."""
         return 1.0
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return the projection of the last axis onto the simplex."""
         e = np.asarray(evidence, np.float64)
         e = np.maximum(e - e.max(axis=-1, keepdims=True), -2.0)
@@ -42,5 +45,5 @@ class Sparsemax(Separation):
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``a·e - ½‖a‖² + ½`` over the last axis."""
         e = np.asarray(evidence, np.float64)
-        a = self.activity(e)
-        return np.asarray((a * np.where(a > 0, e, 0.0)).sum(-1) - 0.5 * (a * a).sum(-1) + 0.5)
+        a = self.activity(e, e.shape[-1])
+        return np.asarray((in_order(a * np.where(a > 0, e, 0.0)) - 0.5 * in_order(a * a) + 0.5)[..., 0])

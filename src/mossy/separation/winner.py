@@ -18,11 +18,14 @@ class Winner(Separation):
 
     shift_invariant = True
 
+    def __init__(self) -> None:
+        self.parameters = {}
+
     def reach(self, n: int) -> float:
         """Return 0: only the best is active."""
         return 0.0
 
-    def activity(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
+    def activity(self, evidence: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Return 1 at the maximum of the last axis."""
         e = np.asarray(evidence, np.float64)
         a = np.zeros(e.shape)

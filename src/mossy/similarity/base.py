@@ -12,7 +12,7 @@ computes those that can still matter in float64 (``exact``). So what a recall re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +25,9 @@ LEAST = 1e-30  # squared lengths below it are as good as none: float32 cannot di
 
 
 class KeyStatistics:
-    """Mean square, variance and deviation of each entry of the stored keys, kept by sums.
+    """Mean square, variance and deviation of each entry of some keys, kept by sums.
+
+    The sums add key after key, so that any batching gives the same bits.
 
     Parameters
     ----------
@@ -40,18 +42,14 @@ class KeyStatistics:
         self._entries: dict[str, NDArray[np.float64]] = {}
         self._sums: dict[str, NDArray[np.float64]] = {}
 
-    def add(self, keys: NDArray[Any], sign: int = 1) -> None:
-        """Count a batch of keys ``(n, d)`` in, or out with ``sign=-1``."""
+    def add(self, keys: NDArray[Any]) -> None:
+        """Count a batch of keys ``(n, d)`` in."""
         self._entries.clear()
         self._sums.clear()
         wide = keys.astype(np.float64)
-        self.count += sign * len(wide)
-        if self.count == 0:
-            self.total[:] = 0
-            self.squares[:] = 0
-            return
-        self.total += sign * wide.sum(axis=0)
-        self.squares += sign * np.einsum("ij,ij->j", wide, wide)
+        self.count += len(wide)
+        self.total = np.cumsum(np.concatenate([self.total[None], wide]), axis=0)[-1]
+        self.squares = np.cumsum(np.concatenate([self.squares[None], wide**2]), axis=0)[-1]
 
     def scale(self, of: str, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the sum over the known entries of their ``"power"``, ``"variance"`` or ``"deviation"``.
@@ -62,7 +60,14 @@ class KeyStatistics:
             if of not in self._sums:
                 self._sums[of] = _or_one(self.of_entries(of).sum(keepdims=True))
             return self._sums[of]
-        return _or_one(known @ self.of_entries(of))
+        return _or_one(np.einsum("cd,d->c", known, self.of_entries(of)))
+
+    def unrelated(self, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the cosine to expect of two keys that have nothing to do with each other, ``(c,)`` or ``(1,)``.
+
+        It is ``|mean|²/mean square`` over the known entries: 0 for centred keys, near 1 for keys that are all alike.
+        """
+        return np.maximum(1 - self.scale("variance", known) / self.scale("power", known), 0.0)
 
     def of_entries(self, of: str) -> NDArray[np.float64]:
         """Return the ``"power"`` (mean square), ``"variance"`` or ``"deviation"`` ``(d,)`` of each entry."""
@@ -90,17 +95,31 @@ class Cues:
         ``(c, d)`` or ``(1, d)`` in float64, 1 where known; None when all is known.
     scale
         ``(c,)`` or ``(1,)``: what one unit of similarity is worth.
+    familiar
+        ``(c,)`` or ``(1,)``: the similarity from which a key counts as recognised, three quarters of the way from an
+        unrelated key to a perfect fit.
     scan
-        The cues ``(c, d)`` in float32, scaled for the scan.
+        The cues ``(c, d)`` in float32, scaled for the scan; with ``columns``, those entries alone.
     mask
         The mask in float32, scaled for the scan, or None.
+    columns
+        The entries that all cues know, where they share a mask: the scan then reads these columns alone.
     """
 
     exact: NDArray[np.float64]
     known: NDArray[np.float64] | None
     scale: NDArray[np.float64]
+    familiar: NDArray[np.float64]
     scan: NDArray[np.float32]
     mask: NDArray[np.float32] | None
+    columns: NDArray[np.intp] | None = None
+
+    def sharing(self) -> Cues:
+        """Return the cues for a scan of the columns that they all know, if they share one mask."""
+        if self.known is None or len(self.known) > 1:
+            return self
+        columns = np.flatnonzero(self.known[0])
+        return replace(self, scan=np.ascontiguousarray(self.scan[:, columns]), mask=None, columns=columns)
 
     def part(self, rows: slice) -> Cues:
         """Return some of the cues."""
@@ -112,8 +131,10 @@ class Cues:
             self.exact[rows],
             None if self.known is None else cut(self.known),
             cut(self.scale),
+            cut(self.familiar),
             self.scan[rows],
             None if self.mask is None else cut(self.mask),
+            self.columns,
         )
 
 
@@ -124,14 +145,14 @@ class Similarity(ABC):
     ----------
     beta
         The default inverse temperature β: the evidence that one unit of this similarity is worth.
-    familiar
-        The similarity halfway between an unrelated key and a perfect fit; only above it is recall reinforced.
+    distance
+        Whether it is a distance: then a key, and every cue completed to one, has that key as its only best fit.
     zero_based
         Whether unrelated patterns have the similarity 0, which linear and polynomial separation need.
     """
 
     beta: ClassVar[float]
-    familiar: ClassVar[float]
+    distance: ClassVar[bool]
     zero_based: ClassVar[bool]
 
     @abstractmethod

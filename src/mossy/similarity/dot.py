@@ -23,7 +23,7 @@ class Dot(Similarity):
     """
 
     beta = 1000.0
-    familiar = 0.5
+    distance = False
     zero_based = True
 
     def norms(self, keys: NDArray[np.float32]) -> None:
@@ -33,7 +33,8 @@ class Dot(Similarity):
         """Scale the cues by ``1/σ²``."""
         mask = None if known is None else known.astype(np.float64)
         scale = keys.scale("power", mask)
-        return Cues(cues, mask, scale, (cues / scale[:, None]).astype(np.float32), None)
+        familiar = 1 - (1 - keys.unrelated(mask)) / 4
+        return Cues(cues, mask, scale, familiar, (cues / scale[:, None]).astype(np.float32), None)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return one matrix product."""

@@ -12,6 +12,9 @@ from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, lengths
 __all__ = ["Euclidean"]
 
 
+FAMILIAR = np.array([-0.25])
+
+
 @final
 class Euclidean(Similarity):
     """``sim = -½ Σ_known (k_j - q_j)² / σ²`` with ``σ² = Σ_known Var(k_j)``.
@@ -23,7 +26,7 @@ class Euclidean(Similarity):
     """
 
     beta = 1000.0
-    familiar = -0.5
+    distance = True
     zero_based = False
 
     def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,7 +38,8 @@ class Euclidean(Similarity):
         mask = None if known is None else known.astype(np.float64)
         scale = keys.scale("variance", mask)
         scan = (cues / scale[:, None]).astype(np.float32)
-        return Cues(cues, mask, scale, scan, None if mask is None else (0.5 * mask / scale[:, None]).astype(np.float32))
+        scaled = None if mask is None else (0.5 * mask / scale[:, None]).astype(np.float32)
+        return Cues(cues, mask, scale, FAMILIAR, scan, scaled)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return ``(k·q - ½‖k‖²)/σ²``: one matrix product, two with a mask."""

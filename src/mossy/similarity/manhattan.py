@@ -14,6 +14,9 @@ __all__ = ["Manhattan"]
 COMPILED_FROM = 4_000_000  # differences, above which the compiled loop is faster in spite of its start
 
 
+FAMILIAR = np.array([-0.25])
+
+
 @final
 class Manhattan(Similarity):
     """``sim = -Σ_known |k_j - q_j| / σ`` with ``σ = Σ_known √Var(k_j)``.
@@ -24,7 +27,7 @@ class Manhattan(Similarity):
     """
 
     beta = 1000.0
-    familiar = -0.5
+    distance = True
     zero_based = False
 
     def norms(self, keys: NDArray[np.float32]) -> None:
@@ -34,7 +37,8 @@ class Manhattan(Similarity):
         """Keep the cues; the scale divides at the end."""
         mask = None if known is None else known.astype(np.float64)
         scale = keys.scale("deviation", mask)
-        return Cues(cues, mask, scale, cues.astype(np.float32), None if mask is None else mask.astype(np.float32))
+        scan = None if mask is None else mask.astype(np.float32)
+        return Cues(cues, mask, scale, FAMILIAR, cues.astype(np.float32), scan)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return the distances, summed entry by entry."""

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from mossy.similarity.base import Cues, Similarity
 
-__all__ = ["exact", "scan"]
+__all__ = ["exact", "scan", "seen"]
 
 SCORES = 1 << 18  # scores at once: 1 MiB, which stays in a core's cache
+ENTRIES = 1 << 19  # entries of masked keys at once
 CUES = 256  # cues at once
 PAIRS = 1 << 20  # entries of float64 key at once, when similarities are computed exactly
 GROUP = 32  # scores whose maximum stands for them while the k-th best is sought
@@ -78,12 +79,14 @@ def _scan(
 ) -> tuple[Rows, Rows]:
     c, n = len(cues.exact), len(keys)
     block = min(max(SCORES // c, 1024), 16384)
+    if cues.known is not None:
+        block = min(block, max(ENTRIES // keys.shape[1], 256))  # what is made of the keys stays in the cache
     top = np.full((c, k), -np.inf, np.float32)
     floor = np.full(c, LOWEST)
     hits: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
     for first in range(0, n, block):
         part = slice(first, min(first + block, n))
-        scores = similarity.scores(cues, keys[part], None if norms is None else norms[part])
+        scores = similarity.scores(cues, *seen(similarity, cues, keys[part], None if norms is None else norms[part]))
         if bias is not None:
             scores += bias[part]
         peak = scores.max(axis=1)
@@ -117,6 +120,16 @@ def _best(
     groups = scores[:, :whole].reshape(c, whole // GROUP, GROUP).max(axis=2)
     both = np.concatenate([top, groups, scores[:, whole:]], axis=1)
     return -np.sort(-np.partition(both, both.shape[1] - k, axis=1)[:, -k:], axis=1)
+
+
+def seen(
+    similarity: Similarity, cues: Cues, keys: NDArray[np.float32], norms: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return keys and norms as cues with a shared mask see them: the known columns, and the norms of these."""
+    if cues.columns is None:
+        return keys, norms
+    keys = keys[:, cues.columns]
+    return keys, similarity.norms(keys)
 
 
 def exact(

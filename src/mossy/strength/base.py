@@ -56,11 +56,6 @@ class LinearLaw:
         return float(self.rates.min())
 
     @cached_property
-    def fresh_rate(self) -> float:
-        """The rate at which the ``ln s`` of a memory falls right after its first event: ``Σ w_k λ_k``."""
-        return float(self.readout @ self.rates)
-
-    @cached_property
     def _fall(self) -> Floats:
         return self._slowest - self.rates
 

@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 from mossy.arrays import Column
 from mossy.strength.base import LinearLaw
 
-__all__ = ["TOLERANCE", "Fading", "Strengths"]
+__all__ = ["TOLERANCE", "Strengths"]
 
 TOLERANCE = 0.01  # by how much a cached ln s may be too high
 
 LEAST = 1e-30  # an event leaves no mode below it, so that ln s is finite
 
 Rows = NDArray[np.intp]
-Fading = tuple[NDArray[Any], NDArray[Any]]  # ln s, and the rate at which it falls
 
 
 class Strengths:
-    """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for scans.
+    """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for choosing the weakest among many.
 
-    The cache of a memory is computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength
-    falls ever more slowly (``ln s`` is convex), so that a memory of age ``t`` is due again after about
+    Recall computes the strengths of the memories that fit, and does not touch the cache. The cache of a memory is
+    computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength falls ever more slowly (``ln s`` is convex), so that a memory of age ``t`` is due again after about
     ``t/50``, and an old one hardly ever. Without an event ``ln s`` only falls: a cached value is never too low.
 
     Parameters
@@ -55,22 +54,14 @@ class Strengths:
         self._due.append(np.full(n, due))
         self._next_due = min(self._next_due, due)
 
-    def excite(self, rows: Rows, amounts: NDArray[Any], now: float, fading: Fading | None = None) -> None:
-        """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``.
-
-        Where the caller has ``fading(rows, now)``, it saves computing it again.
-        """
-        logs, rates = self.fading(rows, now) if fading is None else fading
+    def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
+        """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
         self._modes.rows[rows] = np.maximum(modes, LEAST)
         self._when.rows[rows] = now
-        stronger = np.logaddexp(logs, np.log(amounts))  # a unit event adds 1 to every mode, so the strength rises by it
-        rates = rates * np.exp(logs - stronger) + amounts * (self.law.fresh_rate * np.exp(-stronger))
-        due = now + TOLERANCE / rates
-        self._cache.rows[rows] = stronger
-        self._due.rows[rows] = due
-        self._next_due = min(self._next_due, float(due.min()))
+        self._due.rows[rows] = now
+        self._next_due = now
 
     def log_all(self, now: float) -> NDArray[np.float32]:
         """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``: a view to read at once."""
@@ -79,13 +70,8 @@ class Strengths:
         return self._cache.rows
 
     def log(self, rows: Rows, now: float) -> NDArray[Any]:
-        """Return ``ln s`` of ``rows``, exactly, in float64."""
-        return self.fading(rows, now)[0]
-
-    def fading(self, rows: Rows, now: float) -> Fading:
-        """Return ``ln s`` of ``rows``, exactly, in float64, and the rate at which it falls."""
-        modes = self._modes.rows[rows].astype(np.float64)
-        return self.law.log_strength_and_rate(modes, now - self._when.rows[rows])
+        """Return ``ln s`` of ``rows`` exactly, in float64."""
+        return self.law.log_strength(self._modes.rows[rows].astype(np.float64), now - self._when.rows[rows])
 
     def modes(self, rows: NDArray[np.intp], now: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return copies of the modes of ``rows (...)``, ``(..., m)``, and how long ago ``(...)`` they were current."""

@@ -8,13 +8,15 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import LARGEST, Column, as_batch, as_cues, check_number
+from mossy.arrays import LARGEST, Column, as_array, as_batch, as_cues, check_number, choose
 from mossy.errors import EmptyMemory, InvalidParameter, InvalidShape, UnknownMemory
-from mossy.separation import Separation, as_separation
+from mossy.separation import SEPARATIONS, Separation, as_separation
 from mossy.similarity import Cues, KeyStatistics, Similarity, as_similarity
-from mossy.similarity.scan import exact, scan
+from mossy.similarity.scan import exact, scan, seen
 
 __all__ = ["Index"]
+
+SAMPLE = 4096  # keys by which similarities are scaled, at most
 
 Rows = NDArray[np.intp]
 Patterns = NDArray[np.float32]
@@ -66,7 +68,7 @@ class Index:
         self._keys: Column | None = None
         self._values: Column | None = None
         self._norms: Column | None = None
-        self._statistics: KeyStatistics | None = None
+        self._fitted: KeyStatistics | None = None
         self._longest = 0.0
         self.silent: Rows = np.empty(0, np.intp)
 
@@ -134,9 +136,8 @@ class Index:
             Nothing was written.
         """
         batch, answers = self.check(keys, values)
-        if self._keys is None or self._statistics is None:
+        if self._keys is None:
             self._keys = Column((batch.shape[1],), np.float32)
-            self._statistics = KeyStatistics(batch.shape[1])
             if answers is not None:
                 self._values = Column((answers.shape[1],), np.float32)
             if self.similarity.norms(batch[:1]) is not None:
@@ -148,40 +149,59 @@ class Index:
         norms = self.similarity.norms(batch)
         if self._norms is not None and norms is not None:
             self._norms.append(norms)
-        self._statistics.add(batch)
+        self._fit(first)
         self._longest = max(self._longest, float(np.sqrt(np.einsum("nd,nd->n", batch, batch).max())))
         return np.arange(first, self.rows)
 
+    def _fit(self, first: int) -> None:
+        """Count the sampled keys from row ``first`` on, unless the sample changes altogether."""
+        step = _stride(self.rows)
+        if len(self.silent) or step != _stride(first) or (self._fitted is None and first > 0):
+            self._fitted = None
+            return
+        self._fitted = self._fitted or KeyStatistics(self.keys.shape[1])
+        self._fitted.add(self.keys[first + -first % step :: step])
+
+    def statistics(self) -> KeyStatistics:
+        """Return the statistics of the keys, by which similarities are scaled.
+
+        They are those of every ``2^j``-th key, at most 4,096 of them, and depend on nothing but the keys there are.
+        """
+        if self._fitted is None:
+            self._fitted = KeyStatistics(self.keys.shape[1])
+            self._fitted.add(self.keys[self.alive()[:: _stride(len(self))]])
+        return self._fitted
+
+    def alive(self) -> Rows:
+        """Return the rows that are not silent."""
+        return np.setdiff1d(np.arange(self.rows), self.silent, assume_unique=True)
+
     def prepare(self, cues: NDArray[Any], known: NDArray[np.bool_] | None) -> Cues:
-        """Prepare cues ``(c, d)`` for scanning."""
-        if self._statistics is None:
-            raise EmptyMemory("recall: the memory holds nothing yet; store at least one pattern first.")
+        """Prepare cues ``(c, d)`` for scanning; the memory holds something."""
         wide = cues.astype(np.float64)
         if known is not None:
             wide *= known
-        return self.similarity.prepare(wide, known, self._statistics)
+        return self.similarity.prepare(wide, known, self.statistics()).sharing()
 
     def scores(self, cues: Cues) -> NDArray[np.float32]:
         """Return the similarity of all rows to cues in float32, ``(c, rows)``, up to a constant for each cue."""
-        return self.similarity.scores(cues, self.keys, None if self._norms is None else self._norms.rows)
+        norms = None if self._norms is None else self._norms.rows
+        return self.similarity.scores(cues, *seen(self.similarity, cues, self.keys, norms))
 
     def rounding(self, cues: Cues) -> NDArray[np.float64]:
         """Return by how much a score in float32 can be off, ``(c,)``."""
         return self.similarity.rounding(cues, self._longest)
 
-    def scan(
-        self, cues: Cues, bias: NDArray[np.float32] | None, reach: float, slack: float, k: int
-    ) -> tuple[Rows, Rows]:
+    def scan(self, cues: Cues, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
         """Return all pairs of a cue and a row that may be among the ``k`` best or within ``reach`` of the best.
 
-        ``bias (rows,)`` is added to each similarity and known up to ``slack``. See ``similarity.scan``.
+        By ``slack`` the similarity of two rows can be out of order in the end. See ``similarity.scan``.
         """
-        if bias is None and len(self.silent):
+        bias = None
+        if len(self.silent):
             bias = np.zeros(self.rows, np.float32)
-        if bias is not None:
             bias[self.silent] = -np.inf
-        margin = 2 * self.rounding(cues) + slack
-        margin = np.broadcast_to(margin, len(cues.exact))
+        margin = np.broadcast_to(2 * self.rounding(cues) + slack, len(cues.exact))
         norms = None if self._norms is None else self._norms.rows
         return scan(self.similarity, cues, self.keys, norms, bias, reach, margin, k)
 
@@ -207,12 +227,12 @@ class Index:
             raise EmptyMemory("read: the memory holds nothing; write at least one pattern first.")
         batch, single, mask = self.check_cues(cues, known)
         prepared = self.prepare(batch, mask)
-        which, rows = self.scan(prepared, None, self.separation.reach(len(self)) / self.beta, 0.0, 1)
+        which, rows = self.scan(prepared, self.separation.reach(len(self)) / self.beta, 0.0, 1)
         evidence = self.beta * self.exact(prepared, which, rows)
         output = np.empty((len(batch), self.values.shape[1]), np.float32)
         bounds = np.searchsorted(which, np.arange(len(batch) + 1))
         for i, (first, last) in enumerate(pairwise(bounds)):
-            activity = self.separation.activity(evidence[first:last])
+            activity = self.separation.activity(evidence[first:last], len(self))
             output[i] = self.project(rows[first:last], activity)
         return output[0] if single else output
 
@@ -220,7 +240,7 @@ class Index:
         self, cues: ArrayLike, known: ArrayLike | None
     ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
         """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
-        raw = np.asarray(cues)
+        raw = as_array(cues, "cue")
         plain = known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous
         if plain and float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
             return raw[None], True, None
@@ -242,11 +262,13 @@ class Index:
         UnknownMemory
             One of the keys is not stored; nothing was forgotten.
         """
+        if self._keys is None:
+            raise UnknownMemory("forget: the memory holds nothing; nothing was forgotten.")
         batch, _ = as_batch(keys, "keys", self.d)
         answers = None if values is None else as_batch(values, "values", self.d_value)[0]
         if answers is not None and len(answers) != len(batch):
             raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
-        alive = np.setdiff1d(np.arange(self.rows), self.silent)
+        alive = self.alive()
         gone = []
         for i, key in enumerate(batch):
             same = (self.keys[alive] == key).all(axis=1)
@@ -260,9 +282,7 @@ class Index:
 
     def erase(self, rows: Rows) -> None:
         """Silence ``rows`` and overwrite them with zeros; no byte of them is left."""
-        if self._keys is None or self._statistics is None:
-            return
-        self._statistics.add(self._keys.rows[rows], sign=-1)
+        self._fitted = None
         for column in (self._keys, self._values, self._norms):
             if column is not None:
                 column.rows[rows] = 0
@@ -270,7 +290,7 @@ class Index:
 
     def compact(self) -> Rows:
         """Take the silent rows out and return which rows were kept, in order."""
-        kept = np.setdiff1d(np.arange(self.rows), self.silent)
+        kept = self.alive()
         for column in (self._keys, self._values, self._norms):
             if column is not None:
                 column.keep(kept)
@@ -282,10 +302,11 @@ class Index:
 
     def state(self) -> dict[str, Any]:
         """Return the configuration and copies of the arrays, silent rows left out."""
-        alive = np.setdiff1d(np.arange(self.rows), self.silent)
+        alive = self.alive()
         return {
             "similarity": type(self.similarity).__name__.lower(),
             "separation": type(self.separation).__name__.lower(),
+            "parameters": dict(self.separation.parameters),
             "beta": self.beta,
             "keys": None if self._keys is None else self.keys[alive],
             "values": None if self._values is None else self.values[alive],
@@ -294,7 +315,13 @@ class Index:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Index:
         """Make the memory again that ``state()`` was taken from."""
-        index = cls(state["similarity"], state["separation"], state["beta"])
+        separation = choose(SEPARATIONS, state["separation"], "separation")(**state["parameters"])
+        index = cls(state["similarity"], separation, state["beta"])
         if state["keys"] is not None and len(state["keys"]):
             index.write(state["keys"], state["values"])
         return index
+
+
+def _stride(n: int) -> int:
+    """Return the least power of two that leaves at most ``SAMPLE`` of ``n`` keys."""
+    return 1 if n <= SAMPLE else 1 << (-(-n // SAMPLE) - 1).bit_length()
