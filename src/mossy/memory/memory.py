@@ -200,7 +200,7 @@ class Memory:
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._clock.now()
             prepared = self._index.prepare(cues, mask)
-            if single and k == 1 and self._settings.gain == 0:
+            if single and k == 1 and self._settings.gain == 0 and (limit == 1 or self._index.similarity.distance):
                 only = lone(self._index, prepared, self._settings)
                 if only is not None:
                     return self._recall_lone(only, float(prepared.familiar[0]), now, reinforce)

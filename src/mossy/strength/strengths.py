@@ -23,8 +23,9 @@ class Strengths:
     """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for choosing the weakest among many.
 
     Recall computes the strengths of the memories that fit, and does not touch the cache. The cache of a memory is
-    computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength falls ever more slowly (``ln s`` is convex), so that a memory of age ``t`` is due again after about
-    ``t/50``, and an old one hardly ever. Without an event ``ln s`` only falls: a cached value is never too low.
+    computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength falls ever more slowly (``ln s`` is
+    convex), so that a memory of age ``t`` is due again after about ``t/50``, and an old one hardly ever. Without an
+    event ``ln s`` only falls: a cached value is never too low.
 
     Parameters
     ----------
