@@ -9,7 +9,7 @@ from mossy.similarity.base import Cues, Similarity
 
 __all__ = ["exact", "scan", "seen"]
 
-SCORES = 1 << 18  # scores at once: 1 MiB, which stays in a core's cache
+SCORES = 1 << 20  # scores at once: 4 MiB; fewer and larger products leave less waiting for the threads of BLAS
 ENTRIES = 1 << 19  # entries of masked keys at once
 CUES = 256  # cues at once
 PAIRS = 1 << 20  # entries of float64 key at once, when similarities are computed exactly
@@ -78,7 +78,7 @@ def _scan(
     k: int,
 ) -> tuple[Rows, Rows]:
     c, n = len(cues.exact), len(keys)
-    block = min(max(SCORES // c, 1024), 16384)
+    block = min(max(SCORES // c, 4096), 65_536)
     if cues.known is not None:
         block = min(block, max(ENTRIES // keys.shape[1], 256))  # what is made of the keys stays in the cache
     top = np.full((c, k), -np.inf, np.float32)
