@@ -10,7 +10,7 @@ from mossy.similarity.base import Cues, Similarity
 __all__ = ["exact", "scan", "seen"]
 
 SCORES = 1 << 20  # scores at once: 4 MiB; fewer and larger products leave less waiting for the threads of BLAS
-ENTRIES = 1 << 19  # entries of masked keys at once
+ENTRIES = 1 << 21  # entries of masked keys at once
 CUES = 256  # cues at once
 PAIRS = 1 << 20  # entries of float64 key at once, when similarities are computed exactly
 GROUP = 32  # scores whose maximum stands for them while the k-th best is sought
