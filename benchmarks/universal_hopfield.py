@@ -13,8 +13,8 @@ vector search ranks; and two answers that look at nothing: the mean of all store
 - exact: the share of answers that equal it in every bit
 - theirs: the share with a squared error of at most 60, their criterion; too lax, as the blank shows
 
-mossy answers with its defaults (softmax, β = 1000): from the cue alone, with each similarity, and, for masked
-cues, with ``known``, which no peer takes.
+mossy answers with its defaults (softmax, β = 1000), with each similarity, and once with sparsemax: from the cue
+alone, and, for masked cues, with ``known``, which no peer takes.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def main() -> None:
             rng = np.random.default_rng(seed)
             stored = images.pixels[rng.permutation(len(images.pixels))[:n]]
             memories = {name: mossy.Memory(similarity=name, clock=mossy.Steps()) for name in SIMILARITIES}
+            memories["euclidean, sparsemax"] = mossy.Memory(separation="sparsemax", clock=mossy.Steps())
             for memory in memories.values():
                 memory.store(stored)
             for spoiling, cues, known in spoilt(stored, images.side, rng):
