@@ -126,7 +126,6 @@ class TestKnown:
         with pytest.raises(NothingKnown, match="cue 1"):
             as_known([[True, False, False], [False, False, False]], self.cues)
 
-    @pytest.mark.xfail(strict=True, reason="np.asarray of a ragged list raises a bare ValueError")
     def test_ragged(self):
         with pytest.raises(InvalidShape):
             as_known([[True, False, True], [True]], self.cues)
@@ -156,7 +155,6 @@ class TestCues:
         as_cues(cue, [True, False], 2, np.float32)
         assert np.isnan(cue[1])
 
-    @pytest.mark.xfail(strict=True, reason="np.asarray of a ragged list raises a bare ValueError")
     def test_ragged(self):
         with pytest.raises(InvalidShape):
             as_cues([[1, 2], [1]], None, 2)

@@ -95,19 +95,18 @@ def test_a_recall_equals_its_equations(similarity, separation, seed, beta, delta
         steps=steps,
     )
     near = {"rel": 1e-5, "abs": 2e-5 * max(beta * delta, 1.0)}
-    cached = 0.011 * beta * delta / 20  # how far the strongest may be off, which shifts every prior alike
     order = [one.id for one in found.explain()]
     assert sorted(order) == list(range(n))
     for one in found.explain():
         assert one.fit == pytest.approx(expected.fit[one.id], rel=1e-6, abs=1e-8)
         assert one.similarity == pytest.approx(expected.similarity[one.id], rel=1e-6, abs=1e-6)
-        assert one.prior == pytest.approx(expected.prior[one.id], rel=1e-4, abs=1e-5 + cached)
+        assert one.prior == pytest.approx(expected.prior[one.id], rel=1e-4, abs=1e-5)
         assert one.association == 0
         assert math.log(one.strength) == pytest.approx(ln_s[one.id], abs=1e-4)
         assert one.short + one.long == pytest.approx(one.strength)
         if separation not in ("winner", "linear", "polynomial"):
             assert one.probability == pytest.approx(expected.probability[one.id], rel=1e-2, abs=1e-3)
-    if cached == 0 and separation != "winner":
+    if separation != "winner":
         assert found.pattern == pytest.approx(expected.pattern, rel=1e-3, abs=1e-4)
         assert float(found.energy) == pytest.approx(expected.energy, rel=1e-4, abs=1e-4)
         assert found.probability == pytest.approx([expected.probability[i] for i in order], **near)
@@ -136,8 +135,8 @@ def test_association_equals_its_equations(similarity, separation, seed, gain, st
     cue = keys[:1] + np.float32(0.3)
     prepared = index.prepare(cue, None)
     table = gather(index, strengths, links, prepared, n, Settings(0.01, gain), now)
-    activity = index.separation.activity(table.total)
-    pattern, _, _ = settle(index, prepared, None, table, activity, steps)
+    activity = index.separation.activity(table.total, n)
+    pattern, _, _ = settle(index, cue.astype(float), None, prepared, table, activity, steps)
     wide = keys.astype(float).tolist()
     expected = naive.recall(
         wide,
@@ -187,7 +186,7 @@ def test_the_parts_sum_with_association_and_values_too():
         assert any(one.association > 0 for one in line)
         for one in line:
             assert one.similarity + one.prior + one.association == pytest.approx(one.evidence, rel=1e-12)
-        together = as_separation("softmax").activity(np.array([one.evidence for one in line]))
+        together = as_separation("softmax").activity(np.array([one.evidence for one in line]), 50)
         assert [one.probability for one in line] == pytest.approx(together.tolist(), abs=1e-9)
         assert str(line[0]).startswith(f"memory {line[0].id}: evidence ")
 
@@ -205,7 +204,7 @@ def test_no_ages_outweigh_a_difference_in_similarity_beyond_delta(similarity, se
         memory.reinforce(memory.ids[rng.integers(len(memory))], float(10 ** rng.uniform(-3, 6)))
     line = memory.recall((keys[0] + spread * 0.3 * rng.normal(size=4)).astype(np.float32), k=8).explain()
     for above, one in enumerate(line):
-        assert -memory.stats().beta * delta * (1 + 1e-9) <= one.prior <= 0
+        assert abs(one.prior) <= memory.stats().beta * delta / 2 * (1 + 1e-9)
         for other in line[above + 1 :]:
             assert other.fit <= one.fit + delta * (1 + 1e-9)
 
@@ -239,13 +238,10 @@ def test_strength_breaks_ties():
     assert memory.recall([0.1, 0.0], reinforce=False).ids[0] == other
 
 
-@pytest.mark.xfail(strict=True, reason="ln s_max comes from the cache, which may be too high by 0.01")
-def test_the_strongest_memory_has_the_prior_zero():
-    clock = Steps()
-    memory = Memory(clock=clock)
-    memory.store([[0.0, 1.0], [1.0, 0.0]])
-    clock.advance(0.01)
-    assert memory.recall([0.0, 1.0], reinforce=False).explain()[0].prior == 0.0
+def test_the_memory_that_fits_best_has_the_prior_zero():
+    memory, _, keys, _ = aged(4, 20, 5, delta=0.3)
+    for line in memory.recall(keys + 0.3, k=20, reinforce=False).explain():
+        assert max(line, key=lambda one: one.fit).prior == 0.0
 
 
 def batch_and_singles(similarity, separation, masked, k, beta):
@@ -290,9 +286,7 @@ def test_certain_recalls_in_a_batch_are_one_by_one_bit_for_bit(similarity, separ
             assert one.probability[0] == 1.0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="sums over padded lines, masks as a matrix product and lone() round otherwise than a single cue"
-)
+@pytest.mark.xfail(strict=True, reason="the energy of lone() is -e, that of sparsemax and entmax (e - 1/2) + 1/2")
 def test_batched_is_one_by_one_bit_for_bit():
     different = []
     for similarity, separation in PAIRS:
@@ -322,7 +316,6 @@ def test_the_pattern_does_not_depend_on_how_many_are_asked_for(separation, beta)
         assert more.energy == pytest.approx(one.energy, rel=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="softmax counts the candidates, not the memories, to say what is silent")
 def test_a_certain_pattern_is_exact_whatever_k_is():
     """One memory 17.8 below the best: silent among all 1,000, yet active when ten candidates are counted, not two."""
     keys = np.zeros((1000, 2), np.float32)
@@ -357,7 +350,7 @@ def test_winner_is_an_exact_search_in_float64(similarity, k):
     foreign = np.where(known, keys[picked], keys[rng.integers(0, n, c)])
     for cues, mask in ((noisy, None), (foreign, None), (noisy, known), (foreign, known), (foreign, known[0])):
         whole = np.ones((c, d), bool) if mask is None else np.broadcast_to(mask, (c, d))
-        scale = _scale(similarity, keys.astype(np.float64), whole)
+        scale = _scale(similarity, keys[::8].astype(np.float64), whole)  # by a sample of at most 4,096 keys
         found = memory.recall(cues, mask, k, reinforce=False)
         for i in range(c):
             m = whole[i]
@@ -398,7 +391,6 @@ def test_recall_without_reinforcing_changes_nothing(similarity, separation):
     assert differences(after, before) == ["state.now"]
 
 
-@pytest.mark.xfail(strict=True, reason="a look refreshes the cached strengths, and with them ln s_max of later recalls")
 def test_a_recall_without_reinforcing_leaves_no_trace_in_later_ones():
     shows = []
     for looks in (0, 1):
@@ -455,15 +447,8 @@ def test_an_unrelated_cue_reinforces_nothing(similarity):
     [
         "euclidean",
         "manhattan",
-        *(
-            pytest.param(
-                name,
-                marks=pytest.mark.xfail(
-                    strict=True, reason="familiar = 0.5, but two unrelated patterns of positive entries lie at 0.75"
-                ),
-            )
-            for name in ("cosine", "dot")
-        ),
+        "cosine",
+        "dot",
     ],
 )
 def test_junk_among_positive_patterns_reinforces_nothing(similarity):
@@ -474,7 +459,6 @@ def test_junk_among_positive_patterns_reinforces_nothing(similarity):
     assert not memory.recall(rng.random(256)).familiar
 
 
-@pytest.mark.xfail(strict=True, reason="the mean of all keys is about half a unit from each, and nearer to short ones")
 def test_a_blank_cue_reinforces_nothing():
     memory = Memory()
     memory.store(some(18, 300, 256))
@@ -526,7 +510,6 @@ def test_completion_settles_and_then_stays():
     assert again.pattern == pytest.approx(settled.pattern, abs=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="a memory that is certain at the first step ends completion, settled or not")
 def test_completion_goes_on_until_it_settles():
     memory = Memory(similarity="dot", separation="sparsemax", delta=0.0)
     memory.store([[0.0, 1.0], [5.0, 2.0]])  # the first is nearer to the cue, and the second answers the first louder

@@ -140,7 +140,6 @@ class TestForgetting:
         assert memory.stats().d is None
         memory.store([1.0, 2.0])
 
-    @pytest.mark.xfail(strict=True, reason="sums of squares are subtracted, and rounding stays behind")
     def test_something_large_leaves_no_shadow(self):
         keys = some(9, 20, 4)
         memory, _ = steady(beta=5.0)
@@ -335,9 +334,6 @@ def test_a_state_makes_the_same_memory_again(similarity, separation):
     assert memory.ids.tolist() == again.ids.tolist()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ln s_max comes from the cache, which is made anew"
-)
 def test_a_state_gives_the_same_recall_bit_for_bit():
     memory, clock = steady(beta=9.0)
     keys = some(10, 30, 5)
@@ -361,7 +357,6 @@ def test_an_empty_state(stored):
     assert again.store([1.0, 2.0]) == stored
 
 
-@pytest.mark.xfail(strict=True, reason="state() keeps the name of the separation and not its parameters")
 def test_a_state_keeps_the_parameters_of_a_separation():
     memory, _ = steady(similarity="cosine", separation=Polynomial(2), beta=1.0)
     keys = np.abs(some(12, 10, 4))

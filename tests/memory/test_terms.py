@@ -378,6 +378,7 @@ class TestAssociation:
     def test_what_is_recalled_together_is_linked(self):
         memory, clock = steady(links=4, association=3.0, beta=5.0)
         keys = some(2, 4, 64)
+        keys[3] = keys[0] + 0.6 * keys[3]
         for key in keys:
             memory.store(key)
             clock.advance(1e9)  # the links of storing fade

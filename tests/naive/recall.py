@@ -28,10 +28,10 @@ class Parts:
     steps: int
 
 
-def prior(ln_s: Vector, beta: float, delta: float) -> Vector:
-    """``κ·max(ln(s_i/s_max), -L)`` with ``κL = βδ``."""
-    strongest = max(ln_s)
-    return [beta * delta / DEEPEST * max(x - strongest, -DEEPEST) for x in ln_s]
+def prior(ln_s: Vector, best: int, beta: float, delta: float) -> Vector:
+    """``κ·clip(ln(s_i/s_best), -L/2, L/2)`` with ``κL = βδ``; the best is the first of those that fit best."""
+    half = DEEPEST / 2
+    return [beta * delta / DEEPEST * min(max(x - ln_s[best], -half), half) for x in ln_s]
 
 
 def associate(links: list[Vector], activity: Vector, gain: float) -> Vector:
@@ -73,7 +73,7 @@ def recall(
     n, d = len(keys), len(cue)
     cue = [cue[j] if known is None or known[j] else 0.0 for j in range(d)]
     fit = [similarity(name, keys, key, cue, known) for key in keys]
-    faded = prior(ln_s, beta, delta) if delta > 0 else [0.0] * n
+    faded = prior(ln_s, fit.index(max(fit)), beta, delta) if delta > 0 else [0.0] * n
     bare = [beta * fit[i] + faded[i] for i in range(n)]
     linked = [0.0] * n
     if links is not None and gain > 0:
@@ -82,7 +82,7 @@ def recall(
     probability = activity = SEPARATIONS[separation](evidence)
     energy = beta * cue_energy(name, keys, cue, known) - conjugate(separation, evidence)
     state, taken = cue, 1
-    certain = max(activity) == 1.0  # what is certain at once is the answer, and nothing is left to complete
+    certain = max(activity) == 1.0 and name in ("euclidean", "manhattan")  # a distance: it would stay there
     while taken < steps and not certain:
         new = mix(activity, keys)
         if known is not None:

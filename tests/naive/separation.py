@@ -6,7 +6,7 @@ SILENT = 24 * math.log(2)
 
 
 def softmax(e: list[float]) -> list[float]:
-    """``a_i = exp(e_i)/Σ_j exp(e_j)``, and 0 for those more than ``24 ln 2 + ln n`` below the best."""
+    """``a_i = exp(e_i)/Σ_j exp(e_j)`` over ``n`` memories; 0 more than ``24 ln 2 + ln n`` below the best."""
     top = max(e)
     there = sum(1 for x in e if math.isfinite(x))
     raw = [math.exp(x - top) if x - top >= -(SILENT + math.log(there)) else 0.0 for x in e]

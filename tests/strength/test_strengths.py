@@ -105,19 +105,6 @@ def test_an_event_after_many_years_leaves_ln_s_finite(name, years):
     assert strengths.log_all(years * YEAR)[0] == pytest.approx(math.log(1e-3), abs=TOLERANCE + 1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="the logarithm of the amount is taken, and that of 0 warns")
-@pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("years", [1, 1000, 100_000])
-def test_an_event_of_nothing_changes_nothing(name, years):
-    strengths = Strengths(MAKERS[name]())
-    strengths.append(2, 0.0)
-    strengths.excite(np.array([0]), np.array([0.0]), years * YEAR)
-    logs = strengths.log(np.array([0, 1]), years * YEAR)
-    assert np.isfinite(logs).all()
-    assert logs[0] == pytest.approx(max(logs[1], LEAST), abs=0.01)
-    assert np.isfinite(strengths.log_all(years * YEAR)).all()
-
-
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("years", [1, 1000, 2000, 100_000])
 def test_merging_after_many_years_leaves_ln_s_finite(name, years):
