@@ -142,7 +142,233 @@ def fragments(results: Results) -> str:
     return markdown(head, rows)
 
 
+def exact_search(results: Results) -> str:
+    """List how often recall and exact search differ, by images and similarity."""
+    rows = []
+    for images, found in results["exact_search"]["result"].items():
+        for similarity, kinds in found["similarities"].items():
+            sums = [
+                sum(one[part] for one in kinds.values())
+                for part in ("cues", "another_memory", "another_pattern", "ties")
+            ]
+            rows.append((f"{images}, {similarity}", f"{found['stored']:,}", *(f"{value:,}" for value in sums)))
+    head = ("images, similarity", "stored", "cues", "another memory", "another pattern", "cues with ties")
+    return markdown(head, rows)
+
+
+def exact_search_right(results: Results) -> str:
+    """List for each kind of cue how often the right image is found, by similarity, with the most images."""
+    found = max(results["exact_search"]["result"].values(), key=lambda of: of["stored"])["similarities"]
+    kinds = next(iter(found.values()))
+    rows = [(kind, *(f"{of[kind]['right_image'] / of[kind]['cues']:.3f}" for of in found.values())) for kind in kinds]
+    return markdown(("cue", *found), rows)
+
+
+def bit_exact(results: Results) -> str:
+    """List the right images and those exact to the bit, for each known half."""
+    halves = results["bit_exact"]["result"]["halves"]
+    ways = sorted(next(iter(halves.values())))
+    rows = [
+        (way, *(f"{half[way]['right_image']:.4f} / {half[way]['bit_exact']:.4f}" for half in halves.values()))
+        for way in ways
+    ]
+    return markdown(("right image / bit-exact", *(f"{half} known" for half in halves)), rows)
+
+
+def bit_exact_beta(results: Results) -> str:
+    """List the right images and those exact to the bit, over β."""
+    sweep = results["bit_exact"]["result"]["sweep"]
+    rows = [
+        (
+            f"β = {float(beta):,.0f}",
+            *(f"{of[beta]['right_image']:.4f} / {of[beta]['bit_exact']:.4f}" for of in sweep.values()),
+        )
+        for beta in sorted(next(iter(sweep.values())), key=float)
+    ]
+    return markdown(("right image / bit-exact", *sweep), rows)
+
+
+def benna_fusi(results: Results) -> str:
+    """List how the Benna–Fusi law forgets."""
+    found = results["benna_fusi"]["result"]
+    lives = sorted(found["lifetimes"].items(), key=lambda item: int(item[0]))
+    rows = [
+        (f"lifetime, N = {int(n):,}, steps", *(f"{life[way]:,}" for way in ("mossy", "stepped", "expected")))
+        for n, life in lives
+    ]
+    least = min(of["least"] for of in found["r_root_t"].values())
+    most = max(of["most"] for of in found["r_root_t"].values())
+    rows.append(("r(t)·√t, 100 ≤ t ≤ 1000, m = 6 … 12", f"{least:.3f} … {most:.3f}", "–", ".947 ± .01"))
+    return markdown(("", "mossy", "the chain, stepped", "expected"), rows)
+
+
+def _points(line: Mapping[str, Any]) -> str:
+    """Write a paired difference of shares in percentage points, with its standard error."""
+    return f"{100 * line['difference']:+.2f} ± {100 * line['standard_error']:.2f}"
+
+
+def ages(results: Results) -> str:
+    """List what the default prior changes, by the age of the memory that is asked for."""
+    lines = results["ages"]["result"]["by_age"]
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(f"{line['patterns']}, {line['similarity']}", {})[line["age"]] = line
+    every = list(next(iter(found.values())))
+    rows = [
+        (name, f"{of['all']['without']:.4f}", f"{of['all']['with_prior']:.4f}", *(_points(of[age]) for age in every))
+        for name, of in found.items()
+    ]
+    head = ("patterns", "found, no prior", "found, prior", *(f"{age}, points" for age in every))
+    return markdown(head, rows)
+
+
+def ages_delta(results: Results) -> str:
+    """List what each δ changes."""
+    found: dict[str, dict[float, Mapping[str, Any]]] = {}
+    for line in results["ages"]["result"]["sweep"]:
+        found.setdefault(f"{line['patterns']}, {line['similarity']}", {})[line["delta"]] = line
+    deltas = list(next(iter(found.values())))
+    rows = [(name, *(_points(of[delta]) for delta in deltas)) for name, of in found.items()]
+    return markdown(("points", *(f"δ = {delta:g}" for delta in deltas)), rows)
+
+
+def recall_speed(results: Results) -> str:
+    """List the speed of recall beside the plain product."""
+    found = results["recall_speed"]["result"]
+    rows = []
+    for similarity in found["one thread"]["batch"]:
+        for way in found["one thread"]["one"][similarity]:
+            if "above_product_us" not in found["one thread"]["one"][similarity][way]:
+                continue
+            cells = [
+                cell
+                for run in found.values()
+                for cell in (
+                    f"{run['batch'][similarity][way]['throughput_wall']:.2f}",
+                    f"{run['one'][similarity][way]['above_product_us']:.0f}",
+                )
+            ]
+            rows.append((f"{similarity}, {way}", *cells))
+    head = [f"{what}, {threads}" for threads in found for what in ("throughput", "one cue, µs above")]
+    return markdown(("", *head), rows)
+
+
+def footprint(results: Results) -> str:
+    """List the memory held, beside the patterns."""
+    rows = []
+    for name, of in results["footprint"]["result"]["held"].items():
+        whole, parts = of["one call"], of["100 calls"]
+        cells = (whole["stats"], whole["grown"], parts["stats"], parts["grown"])
+        rows.append((name, f"{of['n']:,} × {of['d']}", *(f"{cell:.2f}" for cell in cells)))
+    head = ("", "patterns", "`stats().bytes`", "process grew", "… stored in 100 calls", "process grew")
+    return markdown(head, rows)
+
+
+def footprint_start(results: Results) -> str:
+    """List the time to start, and the size of an installation."""
+    found = results["footprint"]["result"]
+    start, disk = found["start"], found["installed"]
+    rows = [
+        (f"`{name}`, new process", f"{1000 * start[name]['seconds']:.0f} ms")
+        for name in ("import numpy", "import mossy")
+    ]
+    rows += [
+        (f"{part}, 1,000 × 256, {similarity}", f"{1000 * start[similarity][part]:.2f} ms")
+        for similarity in ("euclidean", "manhattan")
+        for part in ("first store", "first recall", "second recall")
+    ]
+    loaded = any(of["compiler_loaded"] for of in start.values() if isinstance(of, dict))
+    rows.append(("compiler loaded by then", "yes" if loaded else "no"))
+    size = f"{disk['megabytes']:.0f} MB" if disk["installed"] else "not measured: no packages could be installed"
+    return markdown(("", "measured"), [*rows, ("installed, with NumPy and Numba, no extras", size)])
+
+
+def _universal(results: Results, n: str, kind: str) -> str:
+    spoilings = {
+        name: ways for name, ways in results["universal_hopfield"]["result"]["N"][n].items() if name.startswith(kind)
+    }
+    order = sorted(spoilings, key=lambda name: float(name.split()[-1]))
+    rows = [
+        (way, *(f"{spoilings[name][way]['right']:.2f} / {spoilings[name][way]['exact']:.2f}" for name in order))
+        for way, _ in sorted(next(iter(spoilings.values())).items(), key=_mossy_first)
+    ]
+    return markdown((f"N = {int(n):,}: right / bit-exact", *order), rows)
+
+
+def universal_noise(results: Results) -> str:
+    """List the Universal Hopfield protocol under noise."""
+    return "\n\n".join(_universal(results, n, "noise") for n in ("100", "1000"))
+
+
+def universal_masks(results: Results) -> str:
+    """List the Universal Hopfield protocol under masks."""
+    return "\n\n".join(_universal(results, n, "masked") for n in ("100", "1000"))
+
+
+def _by_numbers(item: tuple[str, Any]) -> list[float]:
+    return [float(part) for part in re.findall(r"[\d.]+", item[0])]
+
+
+def _mossy_first(item: tuple[str, Any]) -> tuple[bool, str]:
+    return not item[0].startswith("mossy"), item[0]
+
+
+def _peers(results: Results, task: str, extra: Mapping[str, str]) -> str:
+    found = results["peers"]["result"]
+    rows = [
+        (
+            f"{setting}: {way}",
+            f"{figures['right']:.2f}",
+            *(f"{figures[part]:.2f}" for part in extra),
+            number(figures["write_us"]),
+            number(figures["recall_us"]),
+            number(figures["bytes"] / 1000),
+        )
+        for setting, ways in sorted(found[task].items(), key=_by_numbers)
+        for way, figures in sorted(ways.items(), key=_mossy_first)
+    ]
+    text = markdown(("", "right", *extra.values(), "write, µs", "recall, µs", "kB"), rows)
+    missing = ", ".join(found["not_installed"])
+    return f"{text}\n\nNot installed, so not measured: {missing}." if missing else text
+
+
+def peers_random(results: Results) -> str:
+    """List the networks of neurons on random patterns."""
+    return _peers(results, "random", {})
+
+
+def peers_images(results: Results) -> str:
+    """List the networks of neurons on half-covered images."""
+    return _peers(results, "images", {})
+
+
+def peers_pairs(results: Results) -> str:
+    """List the hash table of hypervectors."""
+    return _peers(results, "pairs", {"right_with_noise": "10 % of the key flipped"})
+
+
+def peers_vectors(results: Results) -> str:
+    """List the memories of word vectors."""
+    return _peers(results, "vectors", {"as_cosine": "answers as cosine"})
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
+    "exact_search": exact_search,
+    "exact_search_right": exact_search_right,
+    "bit_exact": bit_exact,
+    "bit_exact_beta": bit_exact_beta,
+    "benna_fusi": benna_fusi,
+    "ages": ages,
+    "ages_delta": ages_delta,
+    "recall_speed": recall_speed,
+    "footprint": footprint,
+    "footprint_start": footprint_start,
+    "universal_noise": universal_noise,
+    "universal_masks": universal_masks,
+    "peers_random": peers_random,
+    "peers_images": peers_images,
+    "peers_pairs": peers_pairs,
+    "peers_vectors": peers_vectors,
     "article": article,
     "article_limits": article_limits,
     "fixed_matrices": fixed_matrices,
