@@ -76,7 +76,7 @@ def installed(distribution: str) -> Any:
 
 
 def index(known: NDArray[np.bool_] | None = None, numbers: bool = False, **settings: Any) -> Way:
-    """Mossy's memory of one index neuron a pattern; ``numbers``: answer with the payload, as a search does."""
+    """A mossy memory, one index neuron a pattern; ``numbers``: answer with the payload, as a search does."""
 
     def fill(keys: Vectors) -> Memory:
         memory = mossy.Memory(clock=mossy.Steps(), **settings)
@@ -92,7 +92,7 @@ def index(known: NDArray[np.bool_] | None = None, numbers: bool = False, **setti
 
 
 def matrix(rule: str, known: NDArray[np.bool_] | None = None) -> Way:
-    """Mossy's memory of one weight matrix."""
+    """One weight matrix of mossy."""
 
     def fill(keys: Vectors) -> Memory:
         memory = Matrix(keys.shape[1], rule=rule, activation="sign")
