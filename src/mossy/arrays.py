@@ -20,7 +20,20 @@ from mossy.errors import (
     UnknownName,
 )
 
-__all__ = ["Column", "as_batch", "as_known", "as_vector", "check_fraction", "check_integer", "check_number", "choose"]
+__all__ = [
+    "LARGEST",
+    "Column",
+    "as_array",
+    "as_batch",
+    "as_cues",
+    "as_known",
+    "as_vector",
+    "check_flag",
+    "check_fraction",
+    "check_integer",
+    "check_number",
+    "choose",
+]
 
 T = TypeVar("T")
 
@@ -96,7 +109,7 @@ def as_vector(given: ArrayLike, name: str, n: int, dtype: DTypeLike = np.float64
     ------
     InvalidDtype, InvalidShape, NotFinite
     """
-    array = np.asarray(given)
+    array = as_array(given, name)
     if array.dtype.kind not in "biuf":
         raise InvalidDtype(f"{name}: dtype {array.dtype} was given; numbers are allowed.")
     if array.ndim > 1 or (array.ndim == 1 and array.shape != (n,)):
@@ -188,16 +201,31 @@ def check_number(
     lower = f"above {low:g}" if open_low else f"at least {low:g}"
     if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
         raise InvalidParameter(f"{name}: {given!r} was given; a number {lower} is allowed.")
-    value = float(given)
+    value = _as_float(given)
     if not math.isfinite(value) or value < low or value > high or (open_low and value <= low):
         upper = "" if high == math.inf else f" and at most {high:g}"
         raise InvalidParameter(f"{name}: {value:g} was given; a finite number {lower}{upper} is allowed.")
     return value
 
 
+def check_flag(given: object, name: str) -> bool:
+    """Return ``given`` as a bool or raise ``InvalidParameter``."""
+    if not isinstance(given, bool | np.bool_):
+        raise InvalidParameter(f"{name}: {given!r} was given; True or False is allowed.")
+    return bool(given)
+
+
 def check_fraction(given: object, name: str) -> float:
     """Return ``given`` as a float from 0 to 1 or raise ``InvalidParameter``."""
     return check_number(given, name, 0.0, 1.0)
+
+
+def _as_float(given: Real) -> float:
+    """Return a number as a float; one that is too large for it is infinite."""
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf
 
 
 def choose(registry: Mapping[str, T], name: object, what: str) -> T:

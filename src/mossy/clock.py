@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
+from numbers import Real
+from typing import Any
 
 from mossy.errors import InvalidTime
 
 __all__ = ["Clock", "Seconds", "Steps", "check_time"]
 
 
+LATEST = 1e300  # no time comes later, so that none is infinite
+
+
 def check_time(given: object, name: str) -> float:
     """Return a time or a duration as a float, or raise ``InvalidTime`` if it is negative or not finite."""
-    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given >= 0:
-        return float(given)
+    number: Any = given if isinstance(given, Real) and not isinstance(given, bool) else -1
+    if 0 <= number < LATEST:
+        return float(number)
     raise InvalidTime(f"{name}: {given!r} was given; a finite number of at least 0 is allowed.")
 
 
@@ -62,5 +67,5 @@ class Steps(Clock):
         InvalidTime
             If ``steps`` is negative or not finite; the clock stays as it was.
         """
-        self._now += check_time(steps, "Steps.advance")
+        self._now = check_time(self._now + check_time(steps, "Steps.advance"), "Steps.advance")
         return self._now

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.arrays import Column
+from mossy.arrays import Column, as_array
 from mossy.errors import InvalidDtype, InvalidShape, UnknownMemory
 
 __all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog", "as_payloads", "same_payload"]
@@ -70,25 +70,32 @@ class Catalog:
 
     def rows_of(self, ids: int | Iterable[int]) -> Rows:
         """Return the row of each id, or raise ``UnknownMemory``; the id of a merged memory is each of its ids."""
-        given = np.asarray(ids if isinstance(ids, int | np.integer | np.ndarray) else list(ids))
-        if given.size == 0:
-            raise InvalidShape("ids: none were given; give at least one id.")
-        if given.dtype.kind not in "iu":
-            raise InvalidDtype(f"ids: dtype {given.dtype} was given; integers, as store() returned them, are allowed.")
-        wanted = given.reshape(-1).astype(np.int64)
-        names = wanted
-        if self._stands_for:
-            names = np.array([self._stands_for.get(one, one) for one in wanted.tolist()], np.int64)
-        rows = np.minimum(np.searchsorted(self.ids, names), max(len(self.ids) - 1, 0))
-        there = np.zeros(len(names), bool)
-        if len(self.ids):
-            there = (self.ids[rows] == names) & (self.flags[rows] & GONE == 0)
+        wanted = _as_ids(ids)
+        rows, there = self._find(wanted) if len(self.ids) else (wanted, np.zeros(len(wanted), bool))
         if not there.all():
             raise UnknownMemory(
                 f"ids: no memory has the id {wanted[~there][0]}; memory.ids lists those that are there. "
                 "Nothing was changed."
             )
         return rows
+
+    def holds(self, id: int) -> bool:
+        """Return whether a memory has this id."""
+        return bool(len(self.present(np.array([id]))))
+
+    def present(self, ids: Ids) -> Rows:
+        """Return the rows of those ``ids`` that are there."""
+        if not len(self.ids):
+            return np.empty(0, np.intp)
+        rows, there = self._find(ids)
+        return rows[there]
+
+    def _find(self, ids: Ids) -> tuple[Rows, NDArray[np.bool_]]:
+        names = ids
+        if self._stands_for:
+            names = np.array([self._stands_for.get(one, one) for one in ids.tolist()])
+        rows = np.minimum(np.searchsorted(self.ids, names), len(self.ids) - 1)
+        return rows, (self.ids[rows] == names) & (self.flags[rows] & GONE == 0)
 
     def payload(self, row: int) -> Any:
         """Return the payload of a row, None if it has none."""
@@ -153,7 +160,8 @@ def as_payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
         return None
     if single:
         return [payload]
-    if isinstance(payload, str | bytes) or not isinstance(payload, Sequence | np.ndarray):
+    sequence = isinstance(payload, Sequence) and not isinstance(payload, str | bytes)
+    if not sequence and not (isinstance(payload, np.ndarray) and payload.ndim):
         raise InvalidShape(f"payload: {payload!r} was given for {n} patterns; give a sequence of {n}, one for each.")
     if len(payload) != n:
         raise InvalidShape(f"payload: {len(payload)} were given for {n} patterns; give one for each.")
@@ -170,5 +178,18 @@ def same_payload(one: Any, other: Any) -> bool:
         return bool(np.array_equal(one, other))
     try:
         return bool(one == other)
-    except (TypeError, ValueError):  # such as a tuple that holds arrays: what cannot be compared is not merged
+    except Exception:  # noqa: BLE001 whatever a payload raises when it is compared: what cannot be compared is not merged
         return False
+
+
+def _as_ids(ids: int | Iterable[int]) -> Ids:
+    if not isinstance(ids, int | np.integer | np.ndarray) and not isinstance(ids, Iterable):
+        raise InvalidDtype(f"ids: {ids!r} was given; an integer or several, as store() returned them, are allowed.")
+    given = as_array(ids if isinstance(ids, int | np.integer | np.ndarray) else list(ids), "ids")
+    if given.size == 0:
+        raise InvalidShape("ids: none were given; give at least one id.")
+    if given.dtype == object and all(isinstance(one, int) for one in given.flat):
+        raise UnknownMemory(f"ids: no memory has the id {max(given.flat, key=abs)}. Nothing was changed.")
+    if given.dtype.kind not in "iu":
+        raise InvalidDtype(f"ids: dtype {given.dtype} was given; integers, as store() returned them, are allowed.")
+    return np.asarray(np.minimum(given.reshape(-1), np.iinfo(np.int64).max), np.int64)

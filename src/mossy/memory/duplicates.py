@@ -1,4 +1,4 @@
-"""Which memories are the same, so that consolidation can merge them."""
+"""Which memories are the same, and how they become one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,47 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from mossy.memory.catalog import Catalog, same_payload
+from mossy.pathway import Links
+from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
-__all__ = ["duplicates"]
+__all__ = ["merge"]
 
 CUES = 256  # keys compared with all others at once
 
 Rows = NDArray[np.intp]
 
 
-def duplicates(index: Index, order: Rows, tolerance: float) -> Iterator[tuple[int, list[int]]]:
+def merge(
+    index: Index, catalog: Catalog, strengths: Strengths, links: Links | None, tolerance: float, now: float
+) -> Rows:
+    """Merge memories with equal value and payload whose keys differ by at most ``tolerance`` in similarity.
+
+    The strongest keeps its key and takes over ids, flags, strengths and links of the others, whose rows are returned.
+    """
+    alive = catalog.alive()
+    order = alive[np.argsort(-strengths.log(alive, now), kind="stable")]
+    gone: set[int] = set()
+    for main, others in _similar(index, order, tolerance):
+        same = [] if main in gone else [row for row in others if row not in gone and _equal(index, catalog, main, row)]
+        if same:
+            rows = np.array(same, np.intp)
+            catalog.absorb(main, rows)
+            strengths.merge(main, rows, now)
+            if links is not None:
+                links.absorb(main, rows, now)
+            gone.update(same)
+    return np.array(sorted(gone), np.intp)
+
+
+def _equal(index: Index, catalog: Catalog, row: int, other: int) -> bool:
+    if index.values is not index.keys and not np.array_equal(index.values[row], index.values[other]):
+        return False
+    return same_payload(catalog.payload(row), catalog.payload(other))
+
+
+def _similar(index: Index, order: Rows, tolerance: float) -> Iterator[tuple[int, list[int]]]:
     """Yield rows of ``order``, each with those later in it whose keys are similar to within ``tolerance``.
 
     A tolerance of 0 finds identical keys, in linear time; above 0, every key is compared with every other.

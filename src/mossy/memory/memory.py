@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import as_vector, check_integer, check_number, choose
-from mossy.clock import Clock, Seconds
-from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, UnknownMemory
-from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_payloads, same_payload
-from mossy.memory.duplicates import duplicates
+from mossy.arrays import LARGEST, as_vector, check_flag, check_integer, check_number, choose
+from mossy.clock import Clock, Seconds, check_time
+from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, InvalidTime
+from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_payloads
+from mossy.memory.duplicates import merge
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
+from mossy.memory.short_term import ShortTerm, weakest
 from mossy.pathway import Links
 from mossy.recall import Lone, Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
@@ -95,8 +96,6 @@ class Memory:
         if self._settings.gain > 0 and most == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
         self._links = Links(most, two_phase()) if most else None
-        self._short_size = check_integer(short_term, "Memory.short_term", 1)
-        self._only_frequent = choose(KEEP, keep, "keep")
         self._keep = keep
         self._capacity = None if capacity is None else check_integer(capacity, "Memory.capacity", 1)
         self._merge = None if merge is None else check_number(merge, "Memory.merge", 0)
@@ -105,7 +104,8 @@ class Memory:
         self._clock = Seconds() if clock is None else clock
         self._strengths = Strengths(self._law)
         self._catalog = Catalog()
-        self._short: Rows = np.empty(0, np.intp)
+        self._short = ShortTerm(check_integer(short_term, "Memory.short_term", 1), choose(KEEP, keep, "keep"))
+        self._latest = 0.0
         self._lock = threading.RLock()
 
     # -- the four verbs -----------------------------------------------------------------------------------------
@@ -148,16 +148,17 @@ class Memory:
             keys, answers = self._index.check(patterns, values)
             single = np.ndim(np.asarray(patterns)) == 1
             payloads = as_payloads(payload, len(keys), single)
+            pin = check_flag(pin, "store.pin")
             self._check_room(len(keys), pin)
-            now = self._clock.now()
+            now = self._now()
             alive = self._catalog.alive() if self._links is not None else np.empty(0, np.intp)
             rows = self._index.write(keys, answers)
             self._strengths.append(len(rows), now)
             ids = self._catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
             if self._links is not None:
                 self._links.append(len(rows), now, int(alive[-1]) if len(alive) else None)
-            self._enter_short_term(rows, now)
-            self._keep_capacity(now)
+            self._erase(self._short.enter(rows, self._catalog, self._strengths, now))
+            self._keep_capacity(self._catalog.present(ids), now)
             return int(ids[0]) if single else ids
 
     def recall(
@@ -198,7 +199,7 @@ class Memory:
             cues, single, mask = self._index.check_cues(cue, known)
             k = check_integer(k, "recall.k", 1, len(self))
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
-            now = self._clock.now()
+            now = self._now()
             prepared = self._index.prepare(cues, mask)
             if single and k == 1 and self._settings.gain == 0 and (limit == 1 or self._index.similarity.distance):
                 only = lone(self._index, prepared, self._settings)
@@ -251,12 +252,17 @@ class Memory:
         which the linear law makes exact; with all their ids, any of which names it from now on.
         """
         with self._lock:
-            now = self._clock.now()
-            before = len(self)
-            moved = self._leave_short_term(self._short)
+            now = self._now()
+            before, long = len(self), self._catalog.having(LONG)
+            self._erase(self._short.leave(self._short.rows, self._catalog))
             let_go = before - len(self)
-            merged = 0 if self._merge is None else self._merge_duplicates(self._merge, now)
-            return Consolidation(moved, let_go, merged)
+            moved = self._catalog.having(LONG) - long
+            if self._merge is None or not len(self):
+                return Consolidation(moved, let_go, 0)
+            parts = (self._index, self._catalog, self._strengths, self._links)
+            merged = merge(*parts, self._merge, now)
+            self._erase(merged)
+            return Consolidation(moved, let_go, len(merged))
 
     def forget(self, ids: int | Iterable[int]) -> None:
         """Forget memories exactly: key, value, payload, strength and links, as if they had not been stored.
@@ -287,16 +293,19 @@ class Memory:
         with self._lock:
             rows = self._catalog.rows_of(ids)
             amounts = as_vector(amount, "reinforce.amount", len(rows))
-            if (amounts <= 0).any():
-                raise InvalidParameter(f"reinforce.amount: {amounts.min():g} was given; more than 0 is allowed.")
-            now = self._clock.now()
+            if (amounts <= 0).any() or (amounts > LARGEST).any():
+                raise InvalidParameter(
+                    f"reinforce.amount: {amounts.min():g} to {amounts.max():g} was given; more than 0 and at most "
+                    f"{LARGEST:g} is allowed."
+                )
+            now = self._now()
             self._excite(rows, amounts, now)
 
     def strength(self, ids: int | Iterable[int]) -> Any:
         """Return the short and the long part of the strength now: ``(2,)`` for one id, ``(n, 2)`` for several."""
         with self._lock:
             rows = self._catalog.rows_of(ids)
-            both = np.stack(self._law.split(*self._strengths.modes(rows, self._clock.now())), axis=-1)
+            both = np.stack(self._law.split(*self._strengths.modes(rows, self._now())), axis=-1)
             return both[0] if isinstance(ids, int | np.integer) else both
 
     def pin(self, ids: int | Iterable[int], pinned: bool = True) -> None:
@@ -309,6 +318,7 @@ class Memory:
         """
         with self._lock:
             rows = self._catalog.rows_of(ids)
+            pinned = check_flag(pinned, "pin.pinned")
             flags = self._catalog.flags
             flags[rows] = flags[rows] | PINNED if pinned else flags[rows] & ~PINNED
 
@@ -341,9 +351,11 @@ class Memory:
             if len(self) == 0:
                 raise EmptyMemory("replay: the memory holds nothing; store at least one pattern first.")
             n = check_integer(n, "replay.n", 1, len(self))
-            random = np.random.default_rng(seed)
+            random = _generator(seed)
+            if surprise is not None and not callable(surprise):
+                raise InvalidDtype(f"replay.surprise: {surprise!r} was given; a function of a Replay is allowed.")
             rows = self._catalog.alive()
-            odds = self._strengths.log(rows, self._clock.now())
+            odds = self._strengths.log(rows, self._now())
             if surprise is None:
                 return self._replay(rows[_draw(odds, n, random)])
             pool = _draw(odds, min(8 * n, len(rows)), random)
@@ -359,14 +371,18 @@ class Memory:
         return len(self._index)
 
     def __contains__(self, id: object) -> bool:
-        try:
-            return isinstance(id, int | np.integer) and len(self._catalog.rows_of(int(id))) == 1
-        except UnknownMemory:
-            return False
+        return isinstance(id, int | np.integer) and not isinstance(id, bool) and self._catalog.holds(int(id))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids.tolist())
 
     def __getitem__(self, id: int) -> Stored:
         """Return one memory by its id, without recalling it, or raise ``UnknownMemory``."""
         with self._lock:
+            if not isinstance(id, int | np.integer):
+                raise InvalidDtype(
+                    f"memory[id]: {id!r} was given; one integer is allowed. Several go to recall or forget."
+                )
             row = int(self._catalog.rows_of(id)[0])
             short, long = self.strength(id)
             flags = self._catalog.flags[row]
@@ -392,23 +408,23 @@ class Memory:
     def short_term(self) -> NDArray[np.int64]:
         """The ids in short-term memory, in the order in which they entered."""
         with self._lock:
-            return self._catalog.ids[self._short]
+            return self._catalog.ids[self._short.rows]
 
     def stats(self) -> Stats:
         """Return what the memory holds and how it is set."""
         with self._lock:
             links = 0 if self._links is None else self._links.nbytes
-            held = self._index.nbytes + self._strengths.nbytes + self._catalog.nbytes + self._short.nbytes + links
+            held = self._index.nbytes + self._strengths.nbytes + self._catalog.nbytes + self._short.rows.nbytes + links
             return Stats(
                 memories=len(self),
-                short_term=len(self._short),
+                short_term=len(self._short.rows),
                 long_term=self._catalog.having(LONG),
                 pinned=self._catalog.having(PINNED),
                 capacity=self._capacity,
                 d=self._index.d,
                 d_value=self._index.d_value,
                 bytes=held,
-                bytes_of_patterns=4 * len(self) * (self._index.d or 0),
+                bytes_of_patterns=self._index.bytes_of_patterns,
                 similarity=type(self._index.similarity).__name__.lower(),
                 separation=type(self._index.separation).__name__.lower(),
                 beta=self._index.beta,
@@ -417,7 +433,7 @@ class Memory:
             )
 
     def __repr__(self) -> str:
-        return f"Memory(memories={len(self)}, short_term={len(self._short)}, d={self._index.d})"
+        return f"Memory(memories={len(self)}, short_term={len(self._short.rows)}, d={self._index.d})"
 
     def state(self) -> dict[str, Any]:
         """Return all that makes up the memory: configuration, and copies of its arrays. Payloads are referred to."""
@@ -429,14 +445,14 @@ class Memory:
                 "delta": self._settings.delta,
                 "association": self._settings.gain,
                 "links": 0 if self._links is None else self._links.most,
-                "short_term": self._short_size,
+                "short_term": self._short.size,
                 "keep": self._keep,
                 "capacity": self._capacity,
                 "merge": self._merge,
                 "strengths": self._strengths.state(),
                 "linked": None if self._links is None else self._links.state(),
                 "catalog": self._catalog.state(),
-                "short": self._short.copy(),
+                "short": self._short.rows.copy(),
                 "now": self._clock.now(),
             }
 
@@ -457,7 +473,9 @@ class Memory:
         if memory._links is not None:
             memory._links.restore(state["linked"])
         memory._catalog.restore(state["catalog"])
-        memory._short = state["short"].copy()
+        memory._short.rows = state["short"].copy()
+        memory._latest = state["now"]
+        memory._now()
         return memory
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -471,7 +489,7 @@ class Memory:
         flags = self._catalog.flags[rows]
         self._catalog.flags[rows] = flags | USED
         if not (flags & SHORT).all():
-            self._enter_short_term(rows[flags & SHORT == 0], now)
+            self._erase(self._short.enter(rows[flags & SHORT == 0], self._catalog, self._strengths, now))
 
     def _reinforce_recalled(
         self, rows: Rows, activity: NDArray[np.float64], familiar: NDArray[np.bool_], now: float
@@ -485,31 +503,6 @@ class Memory:
         if noticed.any():
             self._excite(rows[noticed], activity[noticed], now)
 
-    def _enter_short_term(self, rows: Rows, now: float) -> None:
-        self._catalog.flags[rows] |= SHORT
-        self._short = np.concatenate([self._short, rows])
-        excess = len(self._short) - self._short_size
-        if excess > 0:
-            self._leave_short_term(self._weakest(self._short, excess, now))
-
-    def _weakest(self, rows: Rows, n: int, now: float) -> Rows:
-        """Return the ``n`` weakest of ``rows``; of equals, those named first."""
-        logs = self._strengths.log_all(now)[rows]
-        order: Rows = np.array([logs.argmin()]) if n == 1 else np.argsort(logs, kind="stable")[:n]
-        return rows[order]
-
-    def _leave_short_term(self, rows: Rows) -> int:
-        """Let ``rows`` leave short-term memory, and return how many of them became long-term by that."""
-        flags = self._catalog.flags
-        flags[rows] &= ~SHORT
-        self._short = self._short[flags[self._short] & SHORT > 0]
-        new = rows[flags[rows] & LONG == 0]
-        stays = (flags[new] & (USED | PINNED) > 0) if self._only_frequent else np.ones(len(new), bool)
-        flags[new[stays]] |= LONG
-        if not stays.all():
-            self._erase(new[~stays])
-        return int(stays.sum())
-
     def _check_room(self, n: int, pin: bool) -> None:
         if self._capacity is None:
             return
@@ -520,11 +513,26 @@ class Memory:
                 "raise the capacity. Nothing was stored."
             )
 
-    def _keep_capacity(self, now: float) -> None:
+    def _keep_capacity(self, new: Rows, now: float) -> None:
+        """Forget the weakest beyond the capacity; of what was just stored only what does not fit by itself."""
         excess = 0 if self._capacity is None else len(self) - self._capacity
-        if excess > 0:
-            free = np.flatnonzero(self._catalog.flags & (PINNED | GONE) == 0)
-            self._erase(self._weakest(free, excess, now))
+        if excess <= 0:
+            return
+        free = np.flatnonzero(self._catalog.flags & (PINNED | GONE) == 0)
+        old = free[free < new[0]]
+        out = old if excess >= len(old) else weakest(old, excess, self._strengths, now)
+        self._erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+
+    def _now(self) -> float:
+        """Return the time of the clock, or raise ``InvalidTime``."""
+        now = check_time(self._clock.now(), "clock")
+        if now < self._latest:
+            raise InvalidTime(
+                f"clock: the time {now:g} was given after {self._latest:g}; a clock must not run backwards. "
+                "Nothing was changed."
+            )
+        self._latest = now
+        return now
 
     def _erase(self, rows: Rows) -> None:
         if not len(rows):
@@ -534,7 +542,7 @@ class Memory:
         if self._links is not None:
             self._links.erase(rows)
         self._catalog.erase(rows)
-        self._short = self._short[self._catalog.flags[self._short] & GONE == 0]
+        self._short.drop_gone(self._catalog)
         if self._index.rows <= SMALL or len(self._index.silent) > self._index.rows // 8:
             self._compact()
 
@@ -544,7 +552,7 @@ class Memory:
         kept = self._index.compact()
         place = np.full(len(self._catalog.ids), -1, np.intp)
         place[kept] = np.arange(len(kept))
-        self._short = place[self._short]
+        self._short.rows = place[self._short.rows]
         if self._links is not None:
             self._links.keep(kept)
         self._strengths.keep(kept)
@@ -554,36 +562,14 @@ class Memory:
         payload = [self._catalog.payload(row) for row in rows.tolist()]
         return Replay(self._catalog.ids[rows], self._index.keys[rows], self._index.values[rows], payload)
 
-    def _merge_duplicates(self, tolerance: float, now: float) -> int:
-        alive = self._catalog.alive()
-        if not len(alive):
-            return 0
-        order = alive[np.argsort(-self._strengths.log(alive, now), kind="stable")]
-        gone: set[int] = set()
-        for main, others in duplicates(self._index, order, tolerance):
-            if main not in gone:
-                same = [row for row in others if row not in gone and self._same_content(main, row)]
-                if same:
-                    gone.update(same)
-                    self._absorb(main, np.array(same, np.intp), now)
-        self._erase(np.array(sorted(gone), np.intp))
-        return len(gone)
 
-    def _same_content(self, row: int, other: int) -> bool:
-        values = self._index.values
-        if values is not self._index.keys and not np.array_equal(values[row], values[other]):
-            return False
-        return same_payload(self._catalog.payload(row), self._catalog.payload(other))
-
-    def _absorb(self, main: int, rows: Rows, now: float) -> None:
-        self._catalog.absorb(main, rows)
-        self._strengths.merge(main, rows, now)
-        if self._links is not None:
-            targets, strength = self._links.of(rows, now)
-            there = (targets >= 0) & ~np.isin(targets, rows)
-            self._links.strengthen(
-                np.full(int(there.sum()), main), targets[there].astype(np.intp), strength[there], now
-            )
+def _generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(
+            f"replay.seed: {seed!r} was given; an integer of at least 0 or a generator is allowed."
+        ) from error
 
 
 def _draw(log_odds: NDArray[np.float64], n: int, random: np.random.Generator) -> Rows:

@@ -95,6 +95,13 @@ class Links:
         np.add.at(excited, place, amounts)
         return reached.astype(np.intp), excited
 
+    def absorb(self, main: int, rows: Rows, now: float) -> None:
+        """Let the memory in ``main`` take over the links of those in ``rows``."""
+        targets, strength = self.of(rows, now)
+        there = (targets != NONE) & ~np.isin(targets, rows)
+        others = targets[there].astype(np.intp)
+        self.strengthen(np.full(len(others), main), others, strength[there], now)
+
     def erase(self, rows: Rows) -> None:
         """Remove every link from and to ``rows``."""
         self._target.rows[rows] = NONE

@@ -46,4 +46,4 @@ class Sparsemax(Separation):
         """Return ``a·e - ½‖a‖² + ½`` over the last axis."""
         e = np.asarray(evidence, np.float64)
         a = self.activity(e, e.shape[-1])
-        return np.asarray((in_order(a * np.where(a > 0, e, 0.0)) - 0.5 * in_order(a * a) + 0.5)[..., 0])
+        return np.asarray((in_order(a * np.where(a > 0, e, 0.0)) + (0.5 - 0.5 * in_order(a * a)))[..., 0])

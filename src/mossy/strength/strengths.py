@@ -14,7 +14,7 @@ __all__ = ["TOLERANCE", "Strengths"]
 
 TOLERANCE = 0.01  # by how much a cached ln s may be too high
 
-LEAST = 1e-30  # an event leaves no mode below it, so that ln s is finite
+LEAST, MOST = 1e-30, 1e30  # an event leaves every mode between them, so that ln s is finite
 
 Rows = NDArray[np.intp]
 
@@ -59,7 +59,7 @@ class Strengths:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
-        self._modes.rows[rows] = np.maximum(modes, LEAST)
+        self._modes.rows[rows] = np.clip(modes, LEAST, MOST)
         self._when.rows[rows] = now
         self._due.rows[rows] = now
         self._next_due = now
@@ -81,7 +81,7 @@ class Strengths:
     def merge(self, into: int, rows: Rows, now: float) -> None:
         """Add the modes of ``rows`` to those of the memory ``into``: the law is linear, so nothing is lost."""
         modes, elapsed = self.modes(np.append(rows, into), now)
-        self._modes.rows[into] = np.maximum(self.law.decay(modes, elapsed).sum(axis=0), LEAST)
+        self._modes.rows[into] = np.clip(self.law.decay(modes, elapsed).sum(axis=0), LEAST, MOST)
         self._when.rows[into] = now
         self._due.rows[into] = now
         self._next_due = now
@@ -102,7 +102,7 @@ class Strengths:
         logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
         self._cache.rows[rows] = logs
         self._due.rows[rows] = now + TOLERANCE / rate.astype(np.float64)  # a float32 is minutes wide today
-        self._next_due = float(self._due.rows.min())
+        self._next_due = float(self._due.rows.min(initial=np.inf))
 
     @property
     def nbytes(self) -> int:

@@ -106,6 +106,11 @@ class Index:
         columns = (self._keys, self._values, self._norms)
         return sum(column.nbytes for column in columns if column is not None) + (0 if self.d is None else 16 * self.d)
 
+    @property
+    def bytes_of_patterns(self) -> int:
+        """Bytes that the stored keys and values themselves are."""
+        return 4 * len(self) * ((self.d or 0) + (0 if self._values is None else self._values.rows.shape[1]))
+
     def check(self, keys: ArrayLike, values: ArrayLike | None) -> tuple[Patterns, Patterns | None]:
         """Return keys and values as batches that can be written, or raise; nothing is changed."""
         batch, _ = as_batch(keys, "keys", self.d)
@@ -291,6 +296,8 @@ class Index:
     def compact(self) -> Rows:
         """Take the silent rows out and return which rows were kept, in order."""
         kept = self.alive()
+        if not len(kept):  # as if it had never held anything
+            self._keys = self._values = self._norms = self._fitted = None
         for column in (self._keys, self._values, self._norms):
             if column is not None:
                 column.keep(kept)
@@ -306,7 +313,7 @@ class Index:
         return {
             "similarity": type(self.similarity).__name__.lower(),
             "separation": type(self.separation).__name__.lower(),
-            "parameters": dict(self.separation.parameters),
+            **{f"separation_{name}": value for name, value in self.separation.parameters.items()},
             "beta": self.beta,
             "keys": None if self._keys is None else self.keys[alive],
             "values": None if self._values is None else self.values[alive],
@@ -315,7 +322,8 @@ class Index:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Index:
         """Make the memory again that ``state()`` was taken from."""
-        separation = choose(SEPARATIONS, state["separation"], "separation")(**state["parameters"])
+        parameters = {name.removeprefix("separation_"): state[name] for name in state if name.startswith("separation_")}
+        separation = choose(SEPARATIONS, state["separation"], "separation")(**parameters)
         index = cls(state["similarity"], separation, state["beta"])
         if state["keys"] is not None and len(state["keys"]):
             index.write(state["keys"], state["values"])
