@@ -258,9 +258,9 @@ def footprint(results: Results) -> str:
     rows = []
     for name, of in results["footprint"]["result"]["held"].items():
         whole, parts = of["one call"], of["100 calls"]
-        cells = (whole["stats"], whole["grown"], parts["stats"], parts["grown"])
+        cells = (whole["stats"], whole["grown"], whole["grown_after_recall"], parts["stats"], parts["grown"])
         rows.append((name, f"{of['n']:,} × {of['d']}", *(f"{cell:.2f}" for cell in cells)))
-    head = ("", "patterns", "`stats().bytes`", "process grew", "… stored in 100 calls", "process grew")
+    head = ("", "patterns", "stats", "grown", "after a recall", "in 100 calls: stats", "grown")
     return markdown(head, rows)
 
 
