@@ -55,9 +55,9 @@ def test_a_wrong_time_is_refused_and_the_clock_stays(wrong):
         3,
         2.5,
         np.float64(2.5),
-        *(
-            pytest.param(x, marks=pytest.mark.xfail(strict=True, reason="only int and float are taken as numbers"))
-            for x in (np.int64(3), np.float32(2.5))
+        np.int64(3),
+        pytest.param(
+            np.float32(2.5), marks=pytest.mark.xfail(strict=True, reason="1e300 as a float32 overflows, and warns")
         ),
     ],
 )
@@ -65,18 +65,16 @@ def test_any_number_is_a_time(right):
     assert check_time(right, "t") == float(right)
 
 
-@pytest.mark.xfail(strict=True, reason="math.isfinite of a huge integer raises a bare OverflowError")
 def test_an_integer_too_large_for_a_float():
     with pytest.raises(InvalidTime):
         Steps(10**400)
 
 
-@pytest.mark.xfail(strict=True, reason="the sum of two finite times is not checked")
 def test_a_clock_never_reaches_infinity():
-    clock = Steps(1.7e308)
+    clock = Steps(9e299)
     with pytest.raises(InvalidTime):
-        clock.advance(1.7e308)
-    assert clock.now() == 1.7e308
+        clock.advance(9e299)
+    assert clock.now() == 9e299
 
 
 def test_seconds_are_those_of_the_system_and_never_fall(monkeypatch):

@@ -286,7 +286,6 @@ def test_certain_recalls_in_a_batch_are_one_by_one_bit_for_bit(similarity, separ
             assert one.probability[0] == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="the energy of lone() is -e, that of sparsemax and entmax (e - 1/2) + 1/2")
 def test_batched_is_one_by_one_bit_for_bit():
     different = []
     for similarity, separation in PAIRS:

@@ -30,11 +30,6 @@ SAYS = re.compile(
 )
 
 
-def bare(reason: str, *what: object) -> object:
-    """A case in which a bare error of NumPy or Python comes out, or none at all."""
-    return pytest.param(*what, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
 @pytest.fixture
 def memory() -> Memory:
     clock = Steps()
@@ -121,14 +116,14 @@ class TestStore:
             {1, 2},
             iter("ab"),
             np.arange(3),
-            bare("the length of an array without an axis is asked for", np.array(3)),
+            np.array(3),
         ],
     )
     def test_payload(self, memory, payload):
         call = lambda m: m.store(np.zeros((2, D)), np.zeros((2, 2)), payload=payload)  # noqa: E731
         assert refused(memory, InvalidShape, call).startswith("payload: ")
 
-    @pytest.mark.parametrize("pin", [bare("any object is taken as true or false", x) for x in ("no", 2, [0])])
+    @pytest.mark.parametrize("pin", ["no", 2, [0]])
     def test_pin(self, memory, pin):
         refused(memory, MossyError, lambda m: m.store(np.zeros(D), np.zeros(2), pin=pin))
 
@@ -201,10 +196,10 @@ IDS = [
     (np.array([0.5]), InvalidDtype),
     ([None], InvalidDtype),
     (np.array(None), InvalidDtype),
-    (2**70, InvalidDtype),
-    bare("iterating over what is no iterable", None, InvalidDtype),
-    bare("iterating over what is no iterable", 0.5, InvalidDtype),
-    bare("np.asarray of a ragged list", [[0], [1, 2]], InvalidShape),
+    (2**70, UnknownMemory),
+    (None, InvalidDtype),
+    (0.5, InvalidDtype),
+    ([[0], [1, 2]], InvalidShape),
 ]
 VERBS = {
     "forget": lambda m, ids: m.forget(ids),
@@ -220,13 +215,14 @@ class TestIds:
     @pytest.mark.parametrize("verb", VERBS)
     @pytest.mark.parametrize(("ids", "error"), IDS)
     def test_ids(self, memory, verb, ids, error):
+        if verb == "get" and not isinstance(ids, int | np.integer):
+            error = InvalidDtype  # one id at a time
         refused(memory, error, lambda m: VERBS[verb](m, ids))
 
     @pytest.mark.parametrize("verb", VERBS)
     def test_an_empty_memory(self, verb):
         refused(Memory(clock=Steps()), UnknownMemory, lambda m: VERBS[verb](m, 0))
 
-    @pytest.mark.xfail(strict=True, reason="of several ids the first is looked at")
     def test_one_id_at_a_time(self, memory):
         refused(memory, MossyError, lambda m: m[[0, 1]])
 
@@ -251,17 +247,18 @@ class TestIds:
             ("1", InvalidDtype),
             (None, InvalidDtype),
             (1j, InvalidDtype),
-            bare("an amount that float32 cannot hold becomes infinity", 1e300, MossyError),
+            (1e300, MossyError),
         ],
     )
     def test_amount(self, memory, amount, error):
         refused(memory, error, lambda m: m.reinforce([0, 1], amount))
 
-    @pytest.mark.xfail(strict=True, reason="the sum of amounts that float32 can hold is one that it cannot")
     def test_strengths_stay_finite(self, memory):
-        for _ in range(3):
-            memory.reinforce([0, 1], 2e38)
+        refused(memory, InvalidParameter, lambda m: m.reinforce([0, 1], 2e38))
+        for _ in range(20):
+            memory.reinforce([0, 1], 1e15)
         assert np.isfinite(memory.strength([0, 1])).all()
+        assert np.isfinite(memory.recall(np.zeros(D), k=5).probability).all()
 
 
 class TestReplay:
@@ -281,13 +278,13 @@ class TestReplay:
             (lambda seen: np.full(len(seen), np.inf), NotFinite),
             (lambda seen: "much", InvalidDtype),
             (lambda seen: None, InvalidDtype),
-            bare("what is no function is called", 3, MossyError),
+            (3, MossyError),
         ],
     )
     def test_surprise(self, memory, surprise, error):
         refused(memory, error, lambda m: m.replay(2, surprise=surprise, seed=1))
 
-    @pytest.mark.parametrize("seed", [bare("as NumPy says it", x) for x in (-1, "x", 1.5)])
+    @pytest.mark.parametrize("seed", [-1, "x", 1.5])
     def test_seed(self, memory, seed):
         refused(memory, MossyError, lambda m: m.replay(2, seed=seed))
 
@@ -352,12 +349,12 @@ class Told(Clock):
 @pytest.mark.parametrize(
     "verb",
     [
-        bare("the time is taken from the clock unchecked", lambda m: m.store(np.zeros(D))),
-        bare("the time is taken from the clock unchecked", lambda m: m.recall(np.zeros(D))),
-        bare("the time is taken from the clock unchecked", lambda m: m.reinforce(0)),
-        bare("the time is taken from the clock unchecked", lambda m: m.strength(0)),
-        bare("the time is taken from the clock unchecked", lambda m: m.consolidate()),
-        bare("the time is taken from the clock unchecked", lambda m: m.replay(1, seed=1)),
+        lambda m: m.store(np.zeros(D)),
+        lambda m: m.recall(np.zeros(D)),
+        lambda m: m.reinforce(0),
+        lambda m: m.strength(0),
+        lambda m: m.consolidate(),
+        lambda m: m.replay(1, seed=1),
     ],
 )
 def test_a_clock_that_is_turned_back_or_wrong(verb, wrong):

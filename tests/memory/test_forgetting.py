@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,7 +134,6 @@ class TestForgetting:
         linked = [one.id for one in memory.recall(keys[5], k=9, reinforce=False).explain() if one.association > 0]
         assert linked == [6]
 
-    @pytest.mark.xfail(strict=True, reason="d, and whether there are values, stay decided by what was forgotten")
     def test_a_memory_that_forgot_all_is_a_new_one(self):
         memory, _ = steady()
         memory.store([1.0, 2.0, 3.0])
@@ -219,7 +220,6 @@ class TestMerging:
         memory.store(np.ones((2, 3)), payload=payload)
         assert memory.consolidate().merged == 1
 
-    @pytest.mark.xfail(strict=True, reason="only TypeError and ValueError of a payload's comparison are caught")
     def test_a_payload_that_cannot_be_compared_is_not_merged(self):
         class Tensor:
             def __eq__(self, other):
@@ -321,7 +321,7 @@ def test_a_state_makes_the_same_memory_again(similarity, separation):
     state = memory.state()
     again = Memory.from_state(state, Steps(clock.now()))
     assert differences(again.state(), state) == []
-    assert again.stats() == memory.stats()
+    assert replace(again.stats(), bytes=0) == replace(memory.stats(), bytes=0)  # but for spare room
     for reinforce in (False, True):
         one, other = (m.recall(keys + 0.2, k=3, reinforce=reinforce) for m in (memory, again))
         assert np.array_equal(one.ids, other.ids)
@@ -346,7 +346,6 @@ def test_a_state_gives_the_same_recall_bit_for_bit():
     assert one.explain() == other.explain()
 
 
-@pytest.mark.xfail(strict=True, reason="a bare ValueError: the minimum of no due times")
 @pytest.mark.parametrize("stored", [0, 3])
 def test_an_empty_state(stored):
     memory, _ = steady()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.naive import separation as naive
@@ -40,7 +40,6 @@ def test_equals_its_equation(name, e):
 @every
 @given(e=evidences)
 def test_the_conjugate_equals_its_definition(name, e):
-    assume(name != "polynomial" or np.abs(e).max() > 1e-3)
     expected = naive.conjugate(name, e.tolist())
     assert float(as_separation(name).conjugate(e)) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
@@ -58,8 +57,7 @@ def test_activities_are_a_distribution(name, e):
 def test_shift_invariance_where_it_is_declared(name, e, shift):
     separation = as_separation(name)
     if separation.shift_invariant:
-        e = np.round(e, 6)  # so that the shift loses no digits that matter
-        assume(np.unique(e).size == e.size or name != "winner")
+        e = np.unique(np.round(e, 6))  # so that the shift loses no digits that matter, and makes no equals
         assert active(separation, e + shift) == pytest.approx(active(separation, e), abs=1e-6)
         assert separation.conjugate(e + shift) == pytest.approx(separation.conjugate(e) + shift, abs=1e-6)
 
@@ -88,7 +86,8 @@ def test_raising_one_evidence_never_lowers_its_activity(name, e, more, which):
     raised = e.copy()
     raised[which] += more
     separation = as_separation(name)
-    assume(name != "linear" or e[which] >= 0)
+    if name == "linear" and e[which] < 0:
+        return  # less of a negative activity is no less
     assert active(separation, raised)[which] >= active(separation, e)[which] - 1e-9
 
 

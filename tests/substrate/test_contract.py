@@ -157,19 +157,7 @@ def test_an_empty_state_makes_an_empty_one(case):
     assert len(again) == N
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            marks=[pytest.mark.xfail(strict=True, reason="the parameters of the separation are a dict in the state")]
-            if case.name == "index"
-            else [],
-        )
-        for case in CASES
-    ],
-    ids=str,
-)
+@every
 def test_a_state_is_flat_and_a_copy(case):
     keys, values = case.pairs()
     substrate = case.make()
