@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 __all__ = ["LEAST", "Cues", "KeyStatistics", "Similarity", "lengths", "products"]
 
 UNIT = 2.0**-24  # rounding unit of float32
+AT_ONCE = 256  # keys summed at once, so that no copy of all keys is made
 LEAST = 1e-30  # squared lengths below it are as good as none: float32 cannot divide by them
 
 
@@ -46,10 +47,11 @@ class KeyStatistics:
         """Count a batch of keys ``(n, d)`` in."""
         self._entries.clear()
         self._sums.clear()
-        wide = keys.astype(np.float64)
-        self.count += len(wide)
-        self.total = np.cumsum(np.concatenate([self.total[None], wide]), axis=0)[-1]
-        self.squares = np.cumsum(np.concatenate([self.squares[None], wide**2]), axis=0)[-1]
+        self.count += len(keys)
+        for first in range(0, len(keys), AT_ONCE):
+            wide = keys[first : first + AT_ONCE].astype(np.float64)
+            self.total = np.cumsum(np.concatenate([self.total[None], wide]), axis=0)[-1].copy()
+            self.squares = np.cumsum(np.concatenate([self.squares[None], wide**2]), axis=0)[-1].copy()
 
     def scale(self, of: str, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the sum over the known entries of their ``"power"``, ``"variance"`` or ``"deviation"``.

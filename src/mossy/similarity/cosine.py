@@ -19,7 +19,7 @@ class Cosine(Similarity):
     Keys that are multiples of each other are the same to it.
     """
 
-    beta = 1000.0
+    beta = 2000.0
     distance = False
     zero_based = True
 

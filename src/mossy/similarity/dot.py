@@ -22,7 +22,7 @@ class Dot(Similarity):
     Entries that are unknown count as silent; so it is the one similarity that bears an unmarked black half.
     """
 
-    beta = 1000.0
+    beta = 2000.0
     distance = False
     zero_based = True
 

@@ -25,7 +25,7 @@ class Euclidean(Similarity):
     and completing a cue is mean shift, whose energy always falls.
     """
 
-    beta = 1000.0
+    beta = 2000.0
     distance = True
     zero_based = False
 

@@ -26,7 +26,7 @@ class Manhattan(Similarity):
     The log-likelihood of a key under Laplacian noise: one entry that is far off costs less than under squared distance.
     """
 
-    beta = 1000.0
+    beta = 2000.0
     distance = True
     zero_based = False
 

@@ -128,7 +128,7 @@ def seen(
     """Return keys and norms as cues with a shared mask see them: the known columns, and the norms of these."""
     if cues.columns is None:
         return keys, norms
-    keys = keys[:, cues.columns]
+    keys = keys.take(cues.columns, axis=1)
     return keys, similarity.norms(keys)
 
 
