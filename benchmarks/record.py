@@ -55,8 +55,7 @@ class Timing:
     def as_dict(self) -> dict[str, float | int]:
         """Return it for ``record``, times in seconds with four significant digits."""
         return {
-            name: float(f"{value:.4g}") if isinstance(value, float) else value
-            for name, value in asdict(self).items()
+            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in asdict(self).items()
         }
 
 

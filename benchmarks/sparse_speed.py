@@ -76,9 +76,9 @@ def mossy_figures(keys: Lists, values: Lists, rng: np.random.Generator) -> tuple
     }
     for wrong in WRONG:
         noisy = with_wrong(rng, cues, wrong)
-        figures[f"read_best_{wrong}_wrong"] = rate(
-            CUES, lambda noisy=noisy: sparse.read_active(noisy, mode="best")
-        ) | {"right_outputs": right_outputs(sparse.read_active(noisy, mode="best"), values[:CUES])}
+        figures[f"read_best_{wrong}_wrong"] = rate(CUES, lambda noisy=noisy: sparse.read_active(noisy, mode="best")) | {
+            "right_outputs": right_outputs(sparse.read_active(noisy, mode="best"), values[:CUES])
+        }
     one, pattern = keys[0], np.zeros((1, N), np.float32)
     pattern[0, one] = 1
     figures["one_cue_microseconds"] = {
@@ -97,9 +97,7 @@ def lighter_loads(keys: Lists, values: Lists, rng: np.random.Generator) -> dict[
         sparse.write_active(keys[:pairs], values[:pairs])
         cues, true = keys[: CUES // 5], values[: CUES // 5]
         result[f"{pairs} pairs"] = {"load": sparse.load} | {
-            f"{wrong}_wrong": right_outputs(
-                sparse.read_active(with_wrong(rng, cues, wrong), mode="best"), true
-            )
+            f"{wrong}_wrong": right_outputs(sparse.read_active(with_wrong(rng, cues, wrong), mode="best"), true)
             for wrong in WRONG
         }
     return result
@@ -137,9 +135,9 @@ def inverted_index_figures(keys: Lists, values: Lists, rng: np.random.Generator)
     for wrong in WRONG:
         noisy = with_wrong(rng, keys[:few], wrong)
         found = np.array([nearest(cue) for cue in noisy])
-        figures[f"read_best_{wrong}_wrong"] = rate(
-            few, lambda noisy=noisy: [nearest(cue) for cue in noisy]
-        ) | {"right_outputs": right_outputs(values[found], values[:few])}
+        figures[f"read_best_{wrong}_wrong"] = rate(few, lambda noisy=noisy: [nearest(cue) for cue in noisy]) | {
+            "right_outputs": right_outputs(values[found], values[:few])
+        }
     return figures
 
 

@@ -88,9 +88,7 @@ def test_a_table_is_written_between_its_marks() -> None:
 
 def test_a_missing_result_is_said_and_a_wrong_name_is_refused() -> None:
     page = "<!-- table: shares -->\n<!-- end -->\n"
-    assert "Not measured yet (`benchmarks/shares.py`)" in tables.render(
-        page, tables.Results(), {"shares": a_table}
-    )
+    assert "Not measured yet (`benchmarks/shares.py`)" in tables.render(page, tables.Results(), {"shares": a_table})
     with pytest.raises(SystemExit, match="'shares' is on a page"):
         tables.render(page, tables.Results(), {})
     with pytest.raises(SystemExit, match="line of their own"):

@@ -301,7 +301,6 @@ def test_batched_is_one_by_one_bit_for_bit():
     assert sorted(set(different)) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the scale of a cue that is known altogether is summed otherwise without a mask")
 def test_a_cue_known_altogether_among_others_is_as_if_alone():
     different = 0
     for seed in range(100):

@@ -26,6 +26,7 @@ __all__ = [
     "as_array",
     "as_batch",
     "as_cues",
+    "as_float",
     "as_known",
     "as_vector",
     "check_flag",
@@ -201,7 +202,7 @@ def check_number(
     lower = f"above {low:g}" if open_low else f"at least {low:g}"
     if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
         raise InvalidParameter(f"{name}: {given!r} was given; a number {lower} is allowed.")
-    value = _as_float(given)
+    value = as_float(given)
     if not math.isfinite(value) or value < low or value > high or (open_low and value <= low):
         upper = "" if high == math.inf else f" and at most {high:g}"
         raise InvalidParameter(f"{name}: {value:g} was given; a finite number {lower}{upper} is allowed.")
@@ -220,7 +221,7 @@ def check_fraction(given: object, name: str) -> float:
     return check_number(given, name, 0.0, 1.0)
 
 
-def _as_float(given: Real) -> float:
+def as_float(given: Real) -> float:
     """Return a number as a float; one that is too large for it is infinite."""
     try:
         return float(given)

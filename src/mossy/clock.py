@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from numbers import Real
-from typing import Any
 
+from mossy.arrays import as_float
 from mossy.errors import InvalidTime
 
 __all__ = ["Clock", "Seconds", "Steps", "check_time"]
-
 
 LATEST = 1e300  # no time comes later, so that none is infinite
 
 
 def check_time(given: object, name: str) -> float:
     """Return a time or a duration as a float, or raise ``InvalidTime`` if it is negative or not finite."""
-    number: Any = given if isinstance(given, Real) and not isinstance(given, bool) else -1
-    if 0 <= number < LATEST:
-        return float(number)
+    value = as_float(given) if isinstance(given, Real) and not isinstance(given, bool) else -1.0
+    if 0 <= value < LATEST:
+        return value
     raise InvalidTime(f"{name}: {given!r} was given; a finite number of at least 0 is allowed.")
 
 

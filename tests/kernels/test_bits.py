@@ -54,8 +54,7 @@ def test_write_and_count(pairs):
 def test_write_sorted_in_several_chunks():
     rng = np.random.default_rng(3)
     pairs = [
-        (set(rng.choice(N, 2, replace=False).tolist()), {int(rng.integers(N_OUT))})
-        for _ in range(bits.CHUNK * 2 + 7)
+        (set(rng.choice(N, 2, replace=False).tolist()), {int(rng.integers(N_OUT))}) for _ in range(bits.CHUNK * 2 + 7)
     ]
     pairs = [(x, y) for x, y in pairs if (min(x) + min(y)) % 7 == 0 or max(y) == 129]
     few = pairs[:40]

@@ -364,7 +364,6 @@ def test_a_state_keeps_the_parameters_of_a_separation():
     assert np.array_equal(again.recall(keys[0] + 0.2).pattern, memory.recall(keys[0] + 0.2).pattern)
 
 
-@pytest.mark.xfail(strict=True, reason="from_state does not look at the clock that it is given")
 def test_a_state_from_the_future_is_refused():
     memory, clock = steady()
     clock.advance(1000)

@@ -314,7 +314,7 @@ class TestStats:
         stats = memory.stats()
         assert (stats.memories, stats.short_term, stats.long_term, stats.pinned) == (8, 8, 0, 8)
         assert (stats.capacity, stats.d, stats.d_value, stats.keep, stats.law) == (99, 4, 3, "frequent", "benna_fusi")
-        assert (stats.similarity, stats.separation, stats.beta) == ("cosine", "sparsemax", 1000.0)
+        assert (stats.similarity, stats.separation, stats.beta) == ("cosine", "sparsemax", 2000.0)
         assert repr(memory).startswith("Memory(memories=8")
 
     def test_bytes_are_at_most_1_3_of_the_patterns(self):
@@ -359,13 +359,13 @@ class TestStats:
 class TestAssociation:
     def test_a_linked_neighbour_is_found(self):
         """Stored next to each other: the one that fits brings the other with it."""
-        memory, _ = steady(links=4, association=900.0)
+        memory, _ = steady(links=4, association=1600.0)
         keys = some(1, 30, 32)
         memory.store(keys)
         found = memory.recall(keys[10], k=3, reinforce=False)
         assert found.ids[0] == 10
         assert set(found.ids[1:].tolist()) == {9, 11}
-        assert found.explain()[1].association == pytest.approx(900.0, rel=1e-3)
+        assert found.explain()[1].association == pytest.approx(1600.0, rel=1e-3)
         none = Memory(links=4, clock=Steps())
         none.store(keys)
         assert set(none.recall(keys[10], k=3, reinforce=False).ids[1:].tolist()) != {9, 11}

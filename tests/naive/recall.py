@@ -63,7 +63,7 @@ def recall(
     *,
     name: str = "euclidean",
     separation: str = "softmax",
-    beta: float = 1000.0,
+    beta: float = 2000.0,
     delta: float = 0.002,
     links: list[Vector] | None = None,
     gain: float = 0.0,

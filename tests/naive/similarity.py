@@ -31,9 +31,10 @@ def similarity(
         scale = sum(power[j] for j in entries) or 1.0
         return sum(key[j] * cue[j] for j in entries) / scale
     if name == "euclidean":
-        scale = sum(variance[j] for j in entries) or 1.0
+        scale = sum(variance[j] for j in entries) or sum(power[j] for j in entries) or 1.0
         return -0.5 * sum((key[j] - cue[j]) ** 2 for j in entries) / scale
     if name == "manhattan":
-        scale = sum(math.sqrt(variance[j]) for j in entries) or 1.0
+        spread = sum(math.sqrt(variance[j]) for j in entries)
+        scale = spread or sum(math.sqrt(power[j]) for j in entries) or 1.0
         return -sum(abs(key[j] - cue[j]) for j in entries) / scale
     raise KeyError(name)

@@ -180,10 +180,10 @@ def test_unrelated_gaussian_keys_lie_where_the_docs_say_in_any_scale(name, unrel
     assert exact_table(index, cues, None).mean() == pytest.approx(unrelated, abs=0.05)
 
 
-def test_one_key_alone_has_the_scale_one():
+def test_one_key_alone_is_measured_by_its_own_length():
     index = Index("euclidean")
     index.write([1.0, 2.0])
-    assert exact_table(index, np.array([[1.0, 3.0]]), None)[0, 0] == pytest.approx(-0.5)
+    assert exact_table(index, np.array([[1.0, 3.0]]), None)[0, 0] == pytest.approx(-0.5 / 5)
 
 
 def test_statistics_are_moments():

@@ -42,7 +42,7 @@ def merge(
 
 
 def _equal(index: Index, catalog: Catalog, row: int, other: int) -> bool:
-    if index.values is not index.keys and not np.array_equal(index.values[row], index.values[other]):
+    if index.has_values and not np.array_equal(index.values[row], index.values[other]):
         return False
     return same_payload(catalog.payload(row), catalog.payload(other))
 

@@ -468,14 +468,14 @@ class Memory:
             },
             clock=clock,
         )
+        memory._latest = state["now"]
+        memory._now()
         memory._index = Index.from_state(state["index"])
         memory._strengths.restore(state["strengths"], memory._clock.now())
         if memory._links is not None:
             memory._links.restore(state["linked"])
         memory._catalog.restore(state["catalog"])
         memory._short.rows = state["short"].copy()
-        memory._latest = state["now"]
-        memory._now()
         return memory
 
     # -- inside -------------------------------------------------------------------------------------------------

@@ -56,33 +56,37 @@ class KeyStatistics:
     def scale(self, of: str, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the sum over the known entries of their ``"power"``, ``"variance"`` or ``"deviation"``.
 
-        ``(c,)`` for masks ``(c, d)``, ``(1,)`` without; 1 where nothing comes of it.
+        ``(c,)`` for masks ``(c, d)``, ``(1,)`` without. Where the keys do not vary, it is their power (a single key is
+        measured by its own length), and 1 where they are all but 0.
         """
         if known is None:
             if of not in self._sums:
-                self._sums[of] = _or_one(self.of_entries(of).sum(keepdims=True))
+                self._sums[of] = self.scale(of, np.ones((1, len(self.total))))
             return self._sums[of]
-        return _or_one(np.einsum("cd,d->c", known, self.of_entries(of)))
+        scale = np.einsum("cd,d->c", known, self.of_entries(of))
+        if (scale > LEAST).all():
+            return np.asarray(scale)
+        power = np.einsum("cd,d->c", known, self.of_entries("power" if of == "variance" else "length"))
+        return np.asarray(np.where(scale > LEAST, scale, np.where(power > LEAST, power, 1.0)))
 
     def unrelated(self, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the cosine to expect of two keys that have nothing to do with each other, ``(c,)`` or ``(1,)``.
 
         It is ``|mean|²/mean square`` over the known entries: 0 for centred keys, near 1 for keys that are all alike.
         """
-        return np.maximum(1 - self.scale("variance", known) / self.scale("power", known), 0.0)
+        entries = self.of_entries("variance"), self.of_entries("power")
+        mask = np.ones((1, len(self.total))) if known is None else known
+        variance, power = (np.einsum("cd,d->c", mask, each) for each in entries)
+        return np.asarray(np.maximum(1 - variance / np.where(power > LEAST, power, 1.0), 0.0))
 
     def of_entries(self, of: str) -> NDArray[np.float64]:
-        """Return the ``"power"`` (mean square), ``"variance"`` or ``"deviation"`` ``(d,)`` of each entry."""
+        """Return the ``"power"`` (mean square), its root ``"length"``, ``"variance"`` or ``"deviation"``, ``(d,)``."""
         if not self._entries:
             power = self.squares / max(self.count, 1)
             spread = power - (self.total / max(self.count, 1)) ** 2
             variance = np.where(spread > 1e-12 * power, spread, 0.0)  # what is less is rounding
-            self._entries.update(power=power, variance=variance, deviation=np.sqrt(variance))
+            self._entries.update(power=power, length=np.sqrt(power), variance=variance, deviation=np.sqrt(variance))
         return self._entries[of]
-
-
-def _or_one(scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(scale > LEAST, scale, 1.0)
 
 
 @dataclass(slots=True)

@@ -92,13 +92,18 @@ class Index:
 
     @property
     def keys(self) -> Patterns:
-        """The keys ``(rows, d)``: a view to read."""
-        return np.empty((0, 0), np.float32) if self._keys is None else self._keys.rows
+        """The keys ``(rows, d)``: a view that cannot be written."""
+        return np.empty((0, 0), np.float32) if self._keys is None else _to_read(self._keys)
 
     @property
     def values(self) -> Patterns:
-        """The values ``(rows, d_value)``, or the keys if there are none: a view to read."""
-        return self.keys if self._values is None else self._values.rows
+        """The values ``(rows, d_value)``, or the keys if there are none: a view that cannot be written."""
+        return self.keys if self._values is None else _to_read(self._values)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether values of their own are stored with the keys."""
+        return self._values is not None
 
     @property
     def nbytes(self) -> int:
@@ -328,6 +333,12 @@ class Index:
         if state["keys"] is not None and len(state["keys"]):
             index.write(state["keys"], state["values"])
         return index
+
+
+def _to_read(column: Column) -> Patterns:
+    view = column.rows.view()
+    view.flags.writeable = False
+    return view
 
 
 def _stride(n: int) -> int:
