@@ -43,6 +43,9 @@ class LinearLaw:
         ``w (m,)``, all above 0, with sum 1.
     parts
         ``(2, m)``: the readout of the short and of the long part; their sum is ``readout``.
+    phases
+        Whether the two parts are phases of their own, one of which can be moved into the other: ``parts`` is then
+        square and invertible.
     """
 
     name: str
@@ -50,6 +53,7 @@ class LinearLaw:
     rates: Floats
     readout: Floats
     parts: Floats
+    phases: bool = False
 
     @cached_property
     def _slowest(self) -> float:

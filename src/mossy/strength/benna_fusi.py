@@ -24,7 +24,7 @@ def benna_fusi(m: int = 12, fastest: float = 1.0, short: float = 600.0) -> Linea
     Parameters
     ----------
     m
-        The number of variables, at least 1.
+        The number of variables, 1 to 24; beyond, float64 cannot tell the slowest modes apart.
     fastest
         The unit of time of the equation, in the clock's unit.
     short
@@ -38,7 +38,7 @@ def benna_fusi(m: int = 12, fastest: float = 1.0, short: float = 600.0) -> Linea
     ----------
     Benna & Fusi (2016), Nature Neuroscience 19, 1697–1706, doi:10.1038/nn.4401, eq. 1 and supplement.
     """
-    m = check_integer(m, "benna_fusi.m", 1)
+    m = check_integer(m, "benna_fusi.m", 1, 24)
     fastest = check_number(fastest, "benna_fusi.fastest", 0, open_low=True)
     short = check_number(short, "benna_fusi.short", 0, open_low=True)
     k = np.arange(1.0, m + 1)

@@ -48,4 +48,4 @@ def two_phase(short: float = 10 * MINUTE, long: float = YEAR, transfer: float = 
     share = transfer / (a - b)
     parts = np.array([[1.0, 0.0], [-share, share]])
     given = {"short": short, "long": long, "transfer": transfer}
-    return LinearLaw("two_phase", given, np.array([a, b]), parts.sum(axis=0), parts)
+    return LinearLaw("two_phase", given, np.array([a, b]), parts.sum(axis=0), parts, phases=True)
