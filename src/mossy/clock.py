@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from numbers import Real
+from typing import ClassVar
 
 from mossy.arrays import as_float
 from mossy.errors import InvalidTime
@@ -23,7 +24,15 @@ def check_time(given: object, name: str) -> float:
 
 
 class Clock(ABC):
-    """Tells the time as one number that never falls. The laws measure their time constants in its unit."""
+    """Tells the time as one number that never falls. The laws measure their time constants in its unit.
+
+    Attributes
+    ----------
+    name
+        By which a state says what clock it needs.
+    """
+
+    name: ClassVar[str] = "own"
 
     @abstractmethod
     def now(self) -> float:
@@ -32,6 +41,8 @@ class Clock(ABC):
 
 class Seconds(Clock):
     """Seconds since 1970, from the system. If that clock is set back, this one waits until it is reached again."""
+
+    name = "seconds"
 
     def __init__(self) -> None:
         self._latest = 0.0
@@ -50,6 +61,8 @@ class Steps(Clock):
     start
         The first time, at least 0.
     """
+
+    name = "steps"
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = check_time(start, "Steps.start")

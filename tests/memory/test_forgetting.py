@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.naive.same import differences, holds
 
 from mossy import Memory, Steps
-from mossy.errors import InvalidTime, UnknownMemory
+from mossy.errors import InvalidParameter, InvalidTime, UnknownMemory
 from mossy.separation import SEPARATIONS, Polynomial
 from mossy.similarity import SIMILARITIES
 
@@ -364,6 +364,16 @@ def test_a_state_keeps_the_parameters_of_a_separation():
     assert np.array_equal(again.recall(keys[0] + 0.2).pattern, memory.recall(keys[0] + 0.2).pattern)
 
 
+def test_a_state_brings_its_clock_along():
+    clock = Steps()
+    memory = Memory(clock=clock)
+    memory.store([[1.0, 2.0]])
+    clock.advance(5)
+    again = Memory.from_state(memory.state())
+    assert np.array_equal(again.strength(0), memory.strength(0))
+    assert Memory.from_state(Memory().state()).state()["clock"] == "seconds"
+
+
 def test_a_state_from_the_future_is_refused():
     memory, clock = steady()
     clock.advance(1000)
@@ -384,3 +394,12 @@ def test_a_state_is_a_copy_both_ways():
     state["catalog"]["payload"][:] = ["x"] * 5
     assert differences(memory.state(), before) == []
     assert differences(again.state(), before) == []
+
+
+def test_with_dot_a_longer_key_is_no_duplicate():
+    with pytest.raises(InvalidParameter, match=r"^Memory\.merge: "):
+        Memory(similarity="dot", merge=0.01)
+    memory = Memory(similarity="dot", clock=Steps())
+    memory.store([[100.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert memory.consolidate().merged == 1
+    assert len(memory) == 2

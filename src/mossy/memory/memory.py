@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.arrays import LARGEST, as_vector, check_flag, check_integer, check_number, choose
-from mossy.clock import Clock, Seconds, check_time
+from mossy.clock import Clock, Seconds, Steps, check_time
 from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, InvalidTime
 from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_payloads
 from mossy.memory.duplicates import merge
@@ -20,7 +20,7 @@ from mossy.pathway import Links
 from mossy.recall import Lone, Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
-from mossy.strength import LAWS, LinearLaw, Strengths, as_law, two_phase
+from mossy.strength import LAWS, LinearLaw, Strengths, as_law
 from mossy.substrate.index import Index
 
 __all__ = ["Memory"]
@@ -50,7 +50,7 @@ class Memory:
     delta
         δ ≥ 0: the difference in similarity that no difference in strength can outweigh; 0 switches the prior off.
     links
-        The most links of a memory to others; 0 keeps none.
+        The most links of a memory to others; 0 keeps none. They fade by the same law.
     association
         ``g_a`` ≥ 0: the evidence of one unit of association; needs ``links``.
     short_term
@@ -95,10 +95,15 @@ class Memory:
         most = check_integer(links, "Memory.links", 0)
         if self._settings.gain > 0 and most == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
-        self._links = Links(most, two_phase()) if most else None
+        self._links = Links(most, self._law) if most else None
         self._keep = keep
         self._capacity = None if capacity is None else check_integer(capacity, "Memory.capacity", 1)
         self._merge = None if merge is None else check_number(merge, "Memory.merge", 0)
+        if self._merge and not self._index.similarity.reflexive:
+            raise InvalidParameter(
+                f"Memory.merge: {self._merge:g} was given with {self._index.similarity.name!r}, by which a longer key fits "
+                "better than an equal one; 0 or None is allowed, or another similarity."
+            )
         if clock is not None and not isinstance(clock, Clock):
             raise InvalidDtype(f"Memory.clock: {clock!r} was given; mossy.Seconds() or mossy.Steps() is allowed.")
         self._clock = Seconds() if clock is None else clock
@@ -326,8 +331,8 @@ class Memory:
         self,
         n: int,
         *,
+        seed: int | np.random.Generator,
         surprise: Callable[[Replay], ArrayLike] | None = None,
-        seed: int | np.random.Generator | None = None,
     ) -> Replay:
         """Sample stored experience for a slow learner, without repeats, by strength and surprise; reinforce nothing.
 
@@ -338,10 +343,11 @@ class Memory:
         ----------
         n
             How many, from 1 to ``len(memory)``.
+        seed
+            An integer, which always draws the same, or a generator, which goes on.
         surprise
             From a ``Replay`` of ``m`` memories to ``m`` numbers of at least 0: the loss of the learner, for example.
-        seed
-            An integer or a generator; the same seed draws the same.
+            What has none is drawn when nothing else is left.
 
         Raises
         ------
@@ -425,8 +431,8 @@ class Memory:
                 d_value=self._index.d_value,
                 bytes=held,
                 bytes_of_patterns=self._index.bytes_of_patterns,
-                similarity=type(self._index.similarity).__name__.lower(),
-                separation=type(self._index.separation).__name__.lower(),
+                similarity=self._index.similarity.name,
+                separation=self._index.separation.name,
                 beta=self._index.beta,
                 law=self._law.name,
                 keep=self._keep,
@@ -453,13 +459,31 @@ class Memory:
                 "linked": None if self._links is None else self._links.state(),
                 "catalog": self._catalog.state(),
                 "short": self._short.rows.copy(),
+                "clock": self._clock.name,
                 "now": self._clock.now(),
             }
 
     @classmethod
     def from_state(cls, state: dict[str, Any], clock: Clock | None = None) -> Memory:
-        """Make the memory again that ``state()`` was taken from; its clock must not be behind the state's."""
+        """Make the memory again that ``state()`` was taken from.
+
+        Parameters
+        ----------
+        state
+            What ``state()`` returned.
+        clock
+            None takes the system's seconds, or ``Steps`` from where the memory was, as it had them. It must not be
+            behind the state.
+
+        Raises
+        ------
+        InvalidTime, InvalidParameter
+        """
         name, parameters = state["law"]
+        if clock is None:
+            if state["clock"] not in ("seconds", "steps"):
+                raise InvalidParameter("Memory.from_state: the memory had a clock of its own; give one as clock=.")
+            clock = Seconds() if state["clock"] == "seconds" else Steps(state["now"])
         memory = cls(
             law=choose(LAWS, name, "law")(**parameters),
             **{
@@ -563,13 +587,10 @@ class Memory:
         return Replay(self._catalog.ids[rows], self._index.keys[rows], self._index.values[rows], payload)
 
 
-def _generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameter(
-            f"replay.seed: {seed!r} was given; an integer of at least 0 or a generator is allowed."
-        ) from error
+def _generator(seed: int | np.random.Generator) -> np.random.Generator:
+    return (
+        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_integer(seed, "replay.seed", 0))
+    )
 
 
 def _draw(log_odds: NDArray[np.float64], n: int, random: np.random.Generator) -> Rows:

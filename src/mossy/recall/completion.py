@@ -31,7 +31,7 @@ def settle(
 
     ``cues (c, d)`` are 0 where unknown. The first step reads with all the evidence in ``table``. Prior and pathways
     enter only there: the further steps follow the similarity of the whole state alone, so that with euclidean or dot
-    similarity each lowers the energy
+    similarity, and a separation that is a distribution, each lowers the energy
 
     .. math::  E(q) = -Ω^*(β\,\mathrm{sim}(K, q)) \quad (+\; ½β‖q‖²/σ² \text{ for dot})
 

@@ -13,7 +13,7 @@ from mossy.substrate.index import Index
 
 __all__ = ["Lone", "lone"]
 
-LARGEST = 16_384  # rows in one block of scores
+ROWS = 16_384  # beyond, scanning costs far more than what this saves
 
 Rows = NDArray[np.intp]
 
@@ -35,7 +35,7 @@ def lone(index: Index, cues: Cues, settings: Settings) -> Lone | None:
     As the memory that fits best, it has the prior 0. The numbers are those of ``gather``.
     """
     n = index.rows
-    if n > LARGEST or len(index.silent) or not index.separation.shift_invariant:
+    if n > ROWS or len(index.silent) or not index.separation.shift_invariant:
         return None
     scores = index.scores(cues)[0]
     row = int(scores.argmax())

@@ -75,6 +75,8 @@ class Recall:
         ``(c, k, 2)``: the short and the long part of their strengths when they were recalled.
     energy
         ``(c,)``: the energy of the state in which the recall ended, in units of evidence; the lower, the more familiar.
+        After one step it is that of the cue, over its known entries and with all evidence; after more steps that of
+        the whole completed state, by its similarity alone. Compare energies of recalls that took one step each.
     familiar
         ``(c,)``: whether the best memory fits well enough to be reinforced.
     steps

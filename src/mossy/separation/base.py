@@ -18,6 +18,8 @@ class Separation(ABC):
 
     Attributes
     ----------
+    name
+        The name in the registry.
     parameters
         What it was made from, so that ``SEPARATIONS[name](**parameters)`` makes it again.
     shift_invariant
@@ -25,6 +27,7 @@ class Separation(ABC):
         need a similarity in which unrelated patterns have the evidence 0 (dot or cosine).
     """
 
+    name: ClassVar[str]
     parameters: dict[str, Any]
     shift_invariant: ClassVar[bool]
 

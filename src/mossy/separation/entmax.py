@@ -21,6 +21,7 @@ class Entmax(Separation):
     Peters, Niculae & Martins (2019), Sparse Sequence-to-Sequence Models, ACL, arXiv:1905.05702, alg. 2.
     """
 
+    name = "entmax"
     shift_invariant = True
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ class Linear(Separation):
     Hopfield (1982), PNAS 79, 2554–2558, doi:10.1073/pnas.79.8.2554; Millidge et al. (2022), arXiv:2202.04557, table 1.
     """
 
+    name = "linear"
     shift_invariant = False
 
     def __init__(self) -> None:

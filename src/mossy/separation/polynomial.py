@@ -27,6 +27,7 @@ class Polynomial(Separation):
     Krotov & Hopfield (2016), Dense Associative Memory for Pattern Recognition, NeurIPS, arXiv:1606.01164, eq. 4.
     """
 
+    name = "polynomial"
     shift_invariant = False
 
     def __init__(self, power: float = 10.0) -> None:
@@ -46,5 +47,6 @@ class Polynomial(Separation):
 
     def conjugate(self, evidence: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``Σ [e]₊^(p+1) / (p+1)`` over the last axis."""
-        e = np.maximum(np.asarray(evidence, np.float64), 0.0)
+        highest = 1e300 ** (1 / (self.power + 1))  # beyond it the sum is not finite
+        e = np.clip(np.asarray(evidence, np.float64), 0.0, highest)
         return np.asarray(in_order(e ** (self.power + 1))[..., 0] / (self.power + 1))

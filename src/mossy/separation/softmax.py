@@ -26,6 +26,7 @@ class Softmax(Separation):
     Ramsauer et al. (2021), Hopfield Networks is All You Need, ICLR, arXiv:2008.02217, eq. 3.
     """
 
+    name = "softmax"
     shift_invariant = True
 
     def __init__(self) -> None:

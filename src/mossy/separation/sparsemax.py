@@ -22,6 +22,7 @@ class Sparsemax(Separation):
     Martins & Astudillo (2016), From Softmax to Sparsemax, ICML, arXiv:1602.02068, alg. 1.
     """
 
+    name = "sparsemax"
     shift_invariant = True
 
     def __init__(self) -> None:

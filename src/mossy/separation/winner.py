@@ -16,6 +16,7 @@ __all__ = ["Winner"]
 class Winner(Separation):
     """``a_i = 1`` for the greatest ``e_i`` (the first of equals), else 0; ``Ω*(e) = max e``."""
 
+    name = "winner"
     shift_invariant = True
 
     def __init__(self) -> None:

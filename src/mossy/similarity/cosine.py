@@ -17,9 +17,14 @@ class Cosine(Similarity):
     """``sim = Σ_known k_j q_j / (‖k‖_known ‖q‖_known)``, from -1 to 1; 0 where one of the two has no length.
 
     Keys that are multiples of each other are the same to it.
+
+    By default β is 2,000, and a key is recognised from ``1 - (1 - c)/4``, with ``c`` the cosine to expect of
+    unrelated keys.
     """
 
+    name = "cosine"
     beta = 2000.0
+    reflexive = True
     distance = False
     zero_based = True
 

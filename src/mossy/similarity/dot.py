@@ -20,9 +20,14 @@ class Dot(Similarity):
 
     Longer keys win: it does not find the stored key that equals the cue, but the one that answers it loudest.
     Entries that are unknown count as silent; so it is the one similarity that bears an unmarked black half.
+
+    By default β is 2,000, and a key is recognised from ``1 - (1 - c)/4``, with ``c`` the cosine to expect of
+    unrelated keys.
     """
 
+    name = "dot"
     beta = 2000.0
+    reflexive = False
     distance = False
     zero_based = True
 

@@ -23,9 +23,13 @@ class Euclidean(Similarity):
 
     With softmax separation it gives the posterior of a mixture of Gaussians around the stored keys,
     and completing a cue is mean shift, whose energy always falls.
+
+    By default β is 2,000, and a key is recognised from -0.25.
     """
 
+    name = "euclidean"
     beta = 2000.0
+    reflexive = True
     distance = True
     zero_based = False
 

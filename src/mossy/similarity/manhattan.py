@@ -24,9 +24,13 @@ class Manhattan(Similarity):
     A perfect fit has 0, unrelated Gaussian keys about -1.1.
 
     The log-likelihood of a key under Laplacian noise: one entry that is far off costs less than under squared distance.
+
+    By default β is 2,000, and a key is recognised from -0.25.
     """
 
+    name = "manhattan"
     beta = 2000.0
+    reflexive = True
     distance = True
     zero_based = False
 

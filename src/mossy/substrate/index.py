@@ -316,8 +316,8 @@ class Index:
         """Return the configuration and copies of the arrays, silent rows left out."""
         alive = self.alive()
         return {
-            "similarity": type(self.similarity).__name__.lower(),
-            "separation": type(self.separation).__name__.lower(),
+            "similarity": self.similarity.name,
+            "separation": self.separation.name,
             **{f"separation_{name}": value for name, value in self.separation.parameters.items()},
             "beta": self.beta,
             "keys": None if self._keys is None else self.keys[alive],
