@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from mossy.activations import ACTIVATIONS, KWinners, as_activation
 from mossy.clock import Steps
-from mossy.errors import CannotForget, EmptyMemory, InvalidInput, InvalidParameter, NotFinite, NothingKnown
+from mossy.errors import (
+    CannotForget,
+    EmptyMemory,
+    InvalidDtype,
+    InvalidInput,
+    InvalidParameter,
+    NotFinite,
+    NothingKnown,
+)
 from mossy.network import Network
 from mossy.plasticity import Difference, Hebb
+from mossy.strength import benna_fusi, power_law
 from tests.naive import network as naive
 
 WITH_POTENTIAL = [name for name, kind in ACTIVATIONS.items() if kind.has_potential]
@@ -178,9 +187,87 @@ def test_retrieval_lifts_the_late_phase_back_into_the_early_one():
     np.testing.assert_array_equal(net.step_7_retrieve(cue), stored[0])
     lifted, still = net.synapses.phases
     np.testing.assert_allclose(still, late, rtol=1e-9)
-    np.testing.assert_allclose(lifted, np.clip(late, -1, 1), atol=1e-12)
+    share = naive.share(late, naive.once(stored[0]))
+    assert share > 0.8
+    np.testing.assert_allclose(lifted, share * np.array(naive.once(stored[0])), atol=1e-12)
     net.step_7_retrieve(cue)
     np.testing.assert_allclose(net.synapses.phases[0], lifted, atol=1e-12)  # a second time adds nothing
+
+
+def overlaps(phase, patterns):
+    """How much of one writing of each pattern a phase holds; below 0 it holds the opposite."""
+    return np.array([naive.overlap(phase, naive.once(pattern)) for pattern in patterns])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_retrieval_lifts_what_was_retrieved_and_nothing_else(seed):
+    net, clock, stored = two_phase_network(seed)
+    net.consolidate()
+    clock.advance(MONTH)
+    before = overlaps(net.synapses.phases[0], stored)
+    np.testing.assert_array_equal(net.recall(stored[1]), stored[1])
+    gained = overlaps(net.synapses.phases[0], stored) - before
+    assert gained[1] > 0.8
+    likeness = (stored @ stored[1] / 60) ** 2  # what patterns that resemble each other share
+    assert (np.abs(np.delete(gained - likeness, 1)) < 0.1).all()
+    assert np.abs(np.delete(gained, 1)).max() < 0.25
+    early = net.synapses.phases[0]
+    assert (early * naive.once(stored[1]) >= -1e-12).all(), "no synapse is lifted with the wrong sign"
+    net.recall(stored[0])
+    assert overlaps(net.synapses.phases[0], stored).min() >= -0.1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_never_encoded_lifts_almost_nothing(seed):
+    net, clock, stored = two_phase_network(seed)
+    net.consolidate()
+    clock.advance(MONTH)
+    junk = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], 60)
+    everything = np.ones(60, bool)
+    np.testing.assert_array_equal(net.recall(junk, everything), junk)
+    # what it shares with what is stored, by chance: the mean of (m·m·n − 1)/(n − 1) is 0
+    chance = max(0.0, (((stored @ junk) ** 2 / 60 - 1) / 59).sum())
+    assert overlaps(net.synapses.phases[0], [junk])[0] == pytest.approx(chance, abs=0.1 * chance + 1e-9)
+    net, clock, stored = two_phase_network(seed)
+    net.synapses.phases = np.zeros((60, 60)), -net.synapses.phases[0]
+    net.recall(stored[0], everything)
+    assert np.abs(net.synapses.phases[0]).max() < 0.1, "the opposite of what is retrieved is not lifted"
+
+
+def test_retrieval_without_reinforcement_leaves_no_trace():
+    net, clock, stored = two_phase_network()
+    net.consolidate()
+    clock.advance(MONTH)
+    phases, activity = net.synapses.phases, net.activity.copy()
+    for retrieve in (net.recall, net.step_7_retrieve):
+        np.testing.assert_array_equal(retrieve(stored, reinforce=False), stored)
+        for part, old in zip(net.synapses.phases, phases, strict=True):
+            np.testing.assert_array_equal(part, old)
+        np.testing.assert_array_equal(net.activity, activity)
+    with pytest.raises(InvalidParameter, match="reinforce"):
+        net.recall(stored[0], reinforce="no")
+
+
+@pytest.mark.parametrize("rule", ["difference", "covariance"])
+def test_a_rule_that_writes_nothing_for_a_pattern_lifts_nothing(rule):
+    net = Network(4, "identity", rule, clock=Steps(), weights=np.eye(4)[::-1])
+    net.recall(np.full(4, 0.5), np.ones(4, bool))
+    assert not net.step_5_short_term().any()
+
+
+@pytest.mark.parametrize("law", [benna_fusi(m=2), power_law(modes=2), "benna_fusi", "power_law", None])
+def test_only_a_law_with_phases_has_phases(law):
+    net = Network(4, law=law, clock=Steps())
+    net.store(np.array([1.0, -1.0, 1.0, 1.0]))
+    before = net.synapses.state()
+    net.recall(np.array([1.0, -1.0, 1.0, 1.0]))
+    for act in (net.step_6_encode, lambda: net.synapses.phases, net.consolidate):
+        with pytest.raises(InvalidParameter, match="two_phase"):
+            act()
+    with pytest.raises(InvalidParameter, match="two_phase"):
+        net.synapses.phases = np.zeros((4, 4)), np.zeros((4, 4))
+    after = net.synapses.state()
+    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 def test_retrieving_a_thousand_times_stays_bounded():
@@ -192,12 +279,6 @@ def test_retrieving_a_thousand_times_stays_bounded():
         net.recall(stored[0])
         net.consolidate()
     assert np.abs(net.synapses.weights).max() <= start + 1000.0
-
-
-def test_encoding_needs_two_phases():
-    for law in (None, "power_law"):
-        with pytest.raises(InvalidParameter, match="two_phase"):
-            Network(3, law=law).step_6_encode()
 
 
 # --- the article ---------------------------------------------------------------------------------
@@ -254,9 +335,31 @@ def test_errors():
         Network(3, wiring=0.5)
     with pytest.raises(CannotForget):
         Network(3, clock=Steps()).forget(np.ones(3))
+    with pytest.raises(InvalidDtype, match="clock"):
+        Network(3, clock=5)
+    with pytest.raises(InvalidParameter, match="imposed"):
+        net.step_2_input(np.ones(3), imposed="no")
+    with pytest.raises(InvalidParameter, match="self_connections"):
+        Network(3, self_connections="no")
     strong = Network(3, "identity", law=None, weights=np.full((3, 3), 1e3))
     with pytest.raises(NotFinite, match="tanh"):
         strong.settle(np.ones(3), steps=1000)
+
+
+def test_nothing_is_recalled_from_nothing():
+    stored = np.array([1.0, -1.0, 1.0])
+    for activation in ("sign", KWinners(1)):
+        net = Network(3, activation, law=None)
+        for retrieve in (net.recall, net.step_7_retrieve):
+            with pytest.raises(EmptyMemory, match="store at least one"):
+                retrieve(stored)
+        net.store(stored)
+        net.recall(stored)
+        net.forget(stored)
+        with pytest.raises(EmptyMemory):
+            net.recall(stored)
+    innate = Network(3, law=None, weights=np.ones((3, 3)))
+    innate.recall(stored)
 
 
 def test_forgetting_without_a_law_is_exact():
@@ -278,3 +381,16 @@ def test_k_winners_recall_in_one_pass():
     found = net.recall(cue)
     assert (found.sum(axis=1) == 3).all()
     assert found[0, 2] == found[1, 8] == 1.0
+
+
+@given(seed=st.integers(0, 10**6))
+def test_k_winners_keep_known_entries(seed):
+    rng = np.random.default_rng(seed)
+    net = Network(12, KWinners(3), law=None)
+    net.store(rng.integers(0, 2, (3, 12)).astype(float) + np.eye(12)[:3])
+    cues, known = rng.integers(0, 2, (4, 12)).astype(float), rng.random((4, 12)) < 0.5
+    known[:, 0] = True
+    found = net.recall(np.where(known, cues, np.nan), known)
+    np.testing.assert_array_equal(found[known], cues[known])
+    for i in range(4):
+        np.testing.assert_array_equal(net.recall(cues[i], known[i]), found[i])

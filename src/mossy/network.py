@@ -1,7 +1,6 @@
 """The article's memory model: neurons, and synapses that change with how the neurons fire.
 
-Its seven steps are the methods ``step_1_initialise`` to ``step_7_retrieve``; the four verbs ``store``,
-``recall``,
+Its seven steps are the methods ``step_1_initialise`` to ``step_7_retrieve``; the four verbs ``store``, ``recall``,
 ``consolidate`` and ``forget`` call them. Where the article writes 编码 (encode) we say consolidate.
 """
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.activations import Activation, as_activation
-from mossy.arrays import as_batch, as_cues, as_vector, check_integer, check_number
+from mossy.arrays import as_batch, as_cues, as_vector, check_flag, check_integer, check_number
 from mossy.clock import Clock
 from mossy.errors import EmptyMemory, InvalidInput, InvalidParameter, InvalidShape, NotFinite
 from mossy.plasticity import Rule
@@ -118,7 +117,7 @@ class Network:
         mask = as_wiring(wiring, (self.n, self.n), seed)
         if mask is not None and np.ndim(wiring) == 0:  # type: ignore[arg-type]
             mask = np.triu(mask) | np.triu(mask).T
-        if not self_connections:
+        if not check_flag(self_connections, "Network.self_connections"):
             others = ~np.eye(self.n, dtype=np.bool_)
             mask = others if mask is None else mask & others
         self.synapses = Synapses(self.n, self.n, self._rule, self._law, mask, weights, self._clock)
@@ -151,6 +150,7 @@ class Network:
         """
         if (x is None) == (per_synapse is None):
             raise InvalidParameter("step_2_input: give either x or per_synapse.")
+        imposed = check_flag(imposed, "step_2_input.imposed")
         if x is not None:
             batch, single = as_batch(x, "x", self.n, np.float64)
             self.input, self._imposed = (batch[0] if single else batch), imposed
@@ -225,12 +225,19 @@ class Network:
         self.synapses.phases = np.where(moved, 0.0, early), np.where(moved, late + early, late)
         return int(moved.sum())
 
-    def step_7_retrieve(self, cue: ArrayLike, known: ArrayLike | None = None, steps: int = 100) -> Floats:
+    def step_7_retrieve(
+        self, cue: ArrayLike, known: ArrayLike | None = None, steps: int = 100, reinforce: bool = True
+    ) -> Floats:
         """Step 7: activate the neurons from a cue until they settle, and lift that into short-term memory.
 
-        Where the law has two phases, the late phase of the synapses between the neurons that fire is lifted
-        into the early one: up to what writing the retrieved pattern once would add, and never below what is
-        there.
+        Where the law has two phases, the part of the late phase ``L`` that the retrieved pattern explains is lifted
+        into the early phase ``E``. With ``P``, the change that writing the pattern once would make, and
+        ``⟨A, B⟩ = Σ_ij A_ij B_ij``::
+
+            share(A) = clip(⟨A, P⟩ / ⟨P, P⟩, 0, 1)
+            E ← E + P · max(share(L) − share(E), 0)
+
+        So a pattern of which nothing was encoded lifts nothing, and one that was lifted already adds nothing more.
 
         Parameters
         ----------
@@ -240,35 +247,48 @@ class Network:
             Mask of its true entries, likewise; they stay as they are, the others start silent.
         steps
             At most so many sweeps over the neurons. ``k_winners`` activates once.
+        reinforce
+            False retrieves without a trace: nothing is lifted, and ``activity`` stays as it was.
 
         Returns
         -------
         array
-            The retrieved pattern ``(n,)`` or ``(m, n)``; it is also the activity now.
+            The retrieved pattern ``(n,)`` or ``(m, n)``; with ``reinforce`` it is also the activity now.
 
         Raises
         ------
+        EmptyMemory
+            Every synapse is 0: nothing was stored, or it has faded altogether.
         InvalidInput
         """
         cues, single, mask = as_cues(cue, known, self.n)
         check_integer(steps, "steps", 1)
+        reinforce = check_flag(reinforce, "reinforce")
+        if not self.synapses.weights.any():
+            raise EmptyMemory("recall: every synapse is 0, so there is nothing to recall; store at least one pattern.")
         if self.activation.elementwise:
             rows = [None if mask is None else mask[i % len(mask)] for i in range(len(cues))]
             found = np.array([self.settle(q, row, steps).state for q, row in zip(cues, rows, strict=True)])
         else:
             found = self.activation(self.synapses.transmit(cues) + self.bias)
-        if self.synapses.law is not None and self.synapses.law.modes == 2:
+            if mask is not None:
+                found = np.where(mask, cues, found)
+        if not reinforce:
+            return found[0] if single else found
+        if self.synapses.law is not None and self.synapses.law.phases:
             self._lift(found)
         self.activity = found[0] if single else found
         return self.activity.copy()
 
     def _lift(self, patterns: Floats) -> None:
-        rule = self.synapses.rule
+        rule, wiring = self.synapses.rule, self.synapses.wiring
         for pattern in patterns:
             once = rule.weights(rule.write(rule.start(self.n, self.n), pattern[None], pattern[None]))
-            early, late = self.synapses.phases
-            lifted = np.clip(late, -np.abs(once), np.abs(once))
-            self.synapses.phases = np.where(np.abs(lifted) > np.abs(early), lifted, early), late
+            once = once if wiring is None else once * wiring
+            if once.any():
+                early, late = self.synapses.phases
+                missing = max(_share(late, once) - _share(early, once), 0.0)
+                self.synapses.phases = early + missing * once, late
 
     # --- the four verbs --------------------------------------------------------------------------
 
@@ -278,9 +298,11 @@ class Network:
         self.step_3_activate()
         self.step_4_adjust()
 
-    def recall(self, cue: ArrayLike, known: ArrayLike | None = None, steps: int = 100) -> Floats:
+    def recall(
+        self, cue: ArrayLike, known: ArrayLike | None = None, steps: int = 100, reinforce: bool = True
+    ) -> Floats:
         """Recall a pattern from a cue: step 7."""
-        return self.step_7_retrieve(cue, known, steps)
+        return self.step_7_retrieve(cue, known, steps, reinforce)
 
     def consolidate(self, threshold: float = 0.0) -> int:
         """Move short-term into long-term memory: step 6."""
@@ -340,7 +362,7 @@ class Network:
         """
         cues, single, mask = as_cues(cue, known, self.n)
         if not single:
-            raise InvalidShape(f"settle.cue: shape {cues.shape} was given; one cue ({self.n},) is allowed.")
+            raise InvalidShape(f"cue: shape {cues.shape} was given; one cue ({self.n},) is allowed.")
         check_integer(steps, "settle.steps", 1)
         self._check_range(cues[0])
         rng = None if seed is None else np.random.default_rng(check_integer(seed, "settle.seed", 0))
@@ -387,3 +409,8 @@ class Network:
                 f"cue: entry {outside[0]} is {cue[outside[0]]:g}; neurons with {f.name!r} lie from "
                 f"{f.low:g} to {f.high:g}. Scale the cue, or use another activation."
             )
+
+
+def _share(phase: Floats, once: Floats) -> float:
+    """Return how much of one writing, from none (0) to all (1), a phase of the synapses holds."""
+    return float(np.clip(np.vdot(phase, once) / np.vdot(once, once), 0.0, 1.0))

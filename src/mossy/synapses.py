@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import as_batch, check_fraction, check_integer
+from mossy.arrays import as_batch, check_fraction, check_integer, choose
 from mossy.clock import Clock, Seconds, Steps
 from mossy.errors import (
     CannotForget,
@@ -20,7 +20,7 @@ from mossy.errors import (
 from mossy.plasticity import RULES, AdditiveRule, Rule, SummedRule, as_rule, parameters
 from mossy.strength import LAWS, LinearLaw, as_law
 
-__all__ = ["Synapses", "as_wiring"]
+__all__ = ["Synapses", "as_wiring", "under"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -80,6 +80,8 @@ class Synapses:
                 f"Synapses.law: {self.law.name!r} was given with the rule {self.rule.name!r}; only what "
                 f"additive rules write can fade on its own. Use one of {_names(AdditiveRule)}, or no law."
             )
+        if clock is not None and not isinstance(clock, Clock):
+            raise InvalidDtype(f"Synapses.clock: {clock!r} was given; mossy.Seconds() or mossy.Steps() is allowed.")
         self.clock: Clock = Seconds() if clock is None else clock
         self.wiring = as_wiring(wiring, (self.n_post, self.n_pre), seed)
         if self.wiring is not None and not self.rule.local and not _only_diagonal(self.wiring):
@@ -181,7 +183,7 @@ class Synapses:
         Raises
         ------
         InvalidParameter
-            The law has not exactly two modes, as ``two_phase`` has.
+            The parts of the law are no phases of their own, as those of ``two_phase`` are.
         """
         self._two_phases()
         return self.split()
@@ -195,7 +197,7 @@ class Synapses:
         self._cached = None
 
     def _two_phases(self) -> LinearLaw:
-        if self.law is None or self.law.modes != 2:
+        if self.law is None or not self.law.phases:
             raise InvalidParameter(
                 f"Synapses.law: {None if self.law is None else self.law.name!r} has no early and late phase; "
                 "make them with law='two_phase'."
@@ -205,8 +207,9 @@ class Synapses:
     def forget(self, pre: ArrayLike, post: ArrayLike) -> None:
         """Forget pairs that were written: the synapses are then as if they never had been.
 
-        Exact to the bit where activities are whole numbers, else to rounding. Whether the pairs were written
-        is for the caller to know; for ``projection``, keys that cannot have been written are found out.
+        Each pair that is given takes out one writing of it. Exact to the bit where activities are whole numbers,
+        else to rounding. Whether the pairs were written is for the caller to know; for ``projection``, keys that
+        cannot have been written are found out.
 
         Raises
         ------
@@ -280,7 +283,7 @@ class Synapses:
             state["modes"] = self._modes.copy()
         state["flow"] = self._flow
         state["time"] = self._time
-        state["clock"] = "steps" if isinstance(self.clock, Steps) else "seconds"
+        state["clock"] = self.clock.name
         state["wiring"] = None if self.wiring is None else self.wiring.copy()
         return state
 
@@ -294,13 +297,24 @@ class Synapses:
             What ``state()`` returned.
         clock
             None goes on in seconds, or in steps from the step of ``state()``.
+
+        Raises
+        ------
+        UnknownName
+            The rule or the law is in no registry.
+        InvalidParameter
+            The synapses had a clock of their own, and none was given.
         """
-        if clock is None and state["clock"] == "steps":
-            clock = Steps(state["time"])
-        law = None if state["law"] is None else LAWS[state["law"]](**_under(state, "law."))
-        rule = RULES[state["rule"]](**_under(state, "rule."))
+        law = None
+        if state["law"] is not None:
+            law = choose(LAWS, state["law"], "law")(**under(state, "law."))
+        rule = choose(RULES, state["rule"], "rule")(**under(state, "rule."))
+        if clock is None:
+            if law is not None and state["clock"] not in ("seconds", "steps"):
+                raise InvalidParameter("Synapses.from_state: they had a clock of their own; give one as clock=.")
+            clock = Steps(state["time"]) if state["clock"] == "steps" else Seconds()
         synapses = cls(state["n_pre"], state["n_post"], rule, law, state["wiring"], clock=clock)
-        synapses._rule_state = {name: value.copy() for name, value in _under(state, "rule_state.").items()}
+        synapses._rule_state = {name: value.copy() for name, value in under(state, "rule_state.").items()}
         synapses._flow = state["flow"]
         if law is not None:
             synapses._modes = state["modes"].copy()
@@ -339,5 +353,6 @@ def _names(kind: type[Any]) -> str:
     return ", ".join(repr(name) for name, rule in RULES.items() if issubclass(rule, kind))
 
 
-def _under(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+def under(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the entries of a flat state whose name begins with ``prefix``, by what follows it."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -56,3 +56,18 @@ def faded(rates, readout, events, now):
         for rate, w in zip(rates, readout, strict=True)
         for time, change in events
     )
+
+
+def once(x):
+    """What writing one pattern once changes under Hebb's rule at rate 1, without self-connections."""
+    return [[x[i] * x[j] if i != j else 0.0 for j in range(len(x))] for i in range(len(x))]
+
+
+def overlap(phase, change):
+    """``⟨A, P⟩ / ⟨P, P⟩``: how much of the change a phase of the synapses holds."""
+    n = range(len(change))
+    return sum(phase[i][j] * change[i][j] for i in n for j in n) / sum(change[i][j] ** 2 for i in n for j in n)
+
+
+def share(phase, change):
+    return min(max(overlap(phase, change), 0.0), 1.0)
