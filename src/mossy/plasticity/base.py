@@ -21,9 +21,11 @@ Traits, each held by ``tests/plasticity/test_traits.py`` in both directions:
 ``one_shot``
     After one write onto empty synapses the key drives the value: ``sign(W·key)`` equals the value,
     ``step(W·key)`` for the binary alphabet, and the sign of the value for the real one.
+``autoassociative``
+    The rule takes only pairs of equal patterns, ``y = x``, in two populations of one size, and refuses others.
 
 ``alphabet`` says which activities the rule is made for: ``"bipolar"`` (−1, +1), ``"binary"`` (0, 1) or
-``"real"``. Any finite activity is accepted by every rule.
+``"real"``. Every rule accepts any finite activity; what an autoassociative rule refuses is ``y ≠ x``.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Rule(ABC):
     additive: ClassVar[bool]
     order_invariant: ClassVar[bool]
     one_shot: ClassVar[bool]
+    autoassociative: ClassVar[bool]
     alphabet: ClassVar[Alphabet]
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mossy.plasticity.base import Alphabet, Array, Rule, State, check_rate, init
 __all__ = ["BCM"]
 
 
+@final
 @dataclass(frozen=True)
 class BCM(Rule):
     """``Δw_ij = η y_i (y_i − θ_i) x_j``, then ``θ_i ← θ_i + (y_i² − θ_i)/τ``; ``θ_i`` starts at 0.
@@ -40,6 +41,7 @@ class BCM(Rule):
     additive: ClassVar[bool] = False
     order_invariant: ClassVar[bool] = False
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "binary"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 from mossy.arrays import check_number
 from mossy.plasticity.base import AdditiveRule, Alphabet, Array, check_rate
@@ -11,6 +11,7 @@ from mossy.plasticity.base import AdditiveRule, Alphabet, Array, check_rate
 __all__ = ["Covariance"]
 
 
+@final
 @dataclass(frozen=True)
 class Covariance(AdditiveRule):
     """``Δw_ij = η (y_i − p)(x_j − q)`` with fixed means ``p`` and ``q``.
@@ -40,6 +41,7 @@ class Covariance(AdditiveRule):
     additive: ClassVar[bool] = True
     order_invariant: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "binary"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 from mossy.arrays import check_number
 from mossy.plasticity.base import Alphabet, Array, Rule, State, check_rate, initial_weights
@@ -11,6 +11,7 @@ from mossy.plasticity.base import Alphabet, Array, Rule, State, check_rate, init
 __all__ = ["Delta"]
 
 
+@final
 @dataclass(frozen=True)
 class Delta(Rule):
     """``ΔW = η (y − Wx) xᵀ / (ε + ‖x‖²)``: Widrow and Hoff's rule with a normalised step.
@@ -38,6 +39,7 @@ class Delta(Rule):
     additive: ClassVar[bool] = False
     order_invariant: ClassVar[bool] = False
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "real"
 
     def __post_init__(self) -> None:

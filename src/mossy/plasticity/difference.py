@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 from mossy.plasticity.base import AdditiveRule, Alphabet, Array, check_rate
 
 __all__ = ["Difference"]
 
 
+@final
 @dataclass(frozen=True)
 class Difference(AdditiveRule):
     """``Δw_ij = α (y_i − x_j)``: the article's ``w_ij(t+1) = w_ij(t) + α (a_i(t) − a_j(t))`` (its 4.2).
@@ -32,6 +33,7 @@ class Difference(AdditiveRule):
     additive: ClassVar[bool] = True
     order_invariant: ClassVar[bool] = True
     one_shot: ClassVar[bool] = False
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "real"
 
     def __post_init__(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 from mossy.plasticity.base import AdditiveRule, Alphabet, Array, check_rate
 
 __all__ = ["Hebb"]
 
 
+@final
 @dataclass(frozen=True)
 class Hebb(AdditiveRule):
     """``Δw_ij = η y_i x_j``.
@@ -33,6 +34,7 @@ class Hebb(AdditiveRule):
     additive: ClassVar[bool] = True
     order_invariant: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "bipolar"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mossy.plasticity.base import Alphabet, Array, Rule, State, check_rate, init
 __all__ = ["Oja"]
 
 
+@final
 @dataclass(frozen=True)
 class Oja(Rule):
     """``Δw_ij = η y_i (x_j − y_i w_ij)``.
@@ -36,6 +37,7 @@ class Oja(Rule):
     additive: ClassVar[bool] = False
     order_invariant: ClassVar[bool] = False
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "bipolar"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mossy.plasticity.base import Alphabet, Array, State, SummedRule
 __all__ = ["Projection"]
 
 
+@final
 @dataclass(frozen=True)
 class Projection(SummedRule):
     """``W = argmin ‖V − WK‖² + λ‖W − W(0)‖²``; the columns of ``K`` and ``V`` are all pairs written.
@@ -41,6 +42,7 @@ class Projection(SummedRule):
     additive: ClassVar[bool] = False
     order_invariant: ClassVar[bool] = True
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = False
     alphabet: ClassVar[Alphabet] = "real"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mossy.plasticity.base import Alphabet, Array, Rule, State, initial_weights
 __all__ = ["Storkey"]
 
 
+@final
 @dataclass(frozen=True)
 class Storkey(Rule):
     """``Δw_ij = (x_i x_j − x_i h_ji − h_ij x_j)/n`` with ``h_ij = Σ_{k≠i,j} w_ik x_k``; no self-connections.
@@ -21,8 +22,9 @@ class Storkey(Rule):
     Storkey calls it local, as ``h_ij`` arrives at neuron ``i``; by our definition it is not, since ``Δw_ij``
     depends on other synapses.
 
-    Write each pattern once: repeated dozens of times, the same few patterns make the weights grow
-    exponentially.
+    Write each pattern once. The same patterns written over and over make the weights grow without bound at higher
+    loads: after 100 times 20 patterns in 100 neurons some weights reach 10⁴ and more, after 100 times 5 patterns
+    none is above .04.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class Storkey(Rule):
     additive: ClassVar[bool] = False
     order_invariant: ClassVar[bool] = False
     one_shot: ClassVar[bool] = True
+    autoassociative: ClassVar[bool] = True
     alphabet: ClassVar[Alphabet] = "bipolar"
 
     def start(self, n_post: int, n_pre: int, weights: Array | None = None) -> State:
