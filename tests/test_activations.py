@@ -75,6 +75,22 @@ def test_dtype_is_kept():
     assert KWinners(2)(drive).dtype == np.float32
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_parameters_make_it_again(name):
+    made = [as_activation(name), *([KWinners(3)] if name == "k_winners" else [])]
+    for f in made:
+        assert ACTIVATIONS[f.name](**f.parameters) == f
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_traits_hold_exactly_where_they_are_declared(name):
+    f = as_activation(name)
+    drives = np.random.default_rng(0).normal(scale=3, size=(20, 40))
+    assert np.isin(f(drives), (f.low, f.high)).all() == f.discrete
+    alone = np.stack([f(drives[:, i : i + 10])[:, 0] for i in range(30)], axis=1)
+    assert np.array_equal(alone, f(drives)[:, :30]) == f.elementwise
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(InvalidParameter, match="no potential"):
         KWinners(2).potential(np.zeros(3))

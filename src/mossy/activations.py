@@ -5,9 +5,8 @@ weights and no self-connections has an energy that no asynchronous update raises
 
     E = −½ xᵀWx − bᵀx + Σ_i Φ(x_i)
 
-because ``f(h)`` is exactly the ``x_i`` that minimises ``−h·x_i + Φ(x_i)``. ``Φ`` is infinite outside the
-range
-``low … high`` of the neuron.
+because ``f(h)`` is exactly the ``x_i`` that minimises ``−h·x_i + Φ(x_i)``. ``Φ`` is infinite outside
+the range ``low … high`` of the neuron.
 
 Source: J. J. Hopfield (1984), doi:10.1073/pnas.81.10.3088, equations 5 to 7.
 """
@@ -15,8 +14,8 @@ Source: J. J. Hopfield (1984), doi:10.1073/pnas.81.10.3088, equations 5 to 7.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +40,20 @@ Floats: TypeAlias = NDArray[Any]
 
 
 class Activation(ABC):
-    """Activity from drive.
+    """Activity from drive. Subclasses are frozen dataclasses of parameters.
 
-    ``low`` and ``high`` are the range of activities. ``has_potential``: the energy is defined.
-    ``elementwise``: a neuron's activity depends on its own drive alone.
+    Attributes
+    ----------
+    name
+        The name in the registry.
+    low, high
+        The range of activities.
+    has_potential
+        Whether the energy is defined.
+    elementwise
+        Whether a neuron's activity depends on its own drive alone.
+    discrete
+        Whether a neuron is either ``low`` or ``high``, and never between (beyond what it was before).
     """
 
     name: ClassVar[str]
@@ -52,6 +61,13 @@ class Activation(ABC):
     high: ClassVar[float]
     has_potential: ClassVar[bool] = True
     elementwise: ClassVar[bool] = True
+    discrete: ClassVar[bool] = False
+
+    @final
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What it was made from, so that ``ACTIVATIONS[name](**parameters)`` equals it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     @abstractmethod
     def __call__(self, drive: Floats, previous: Floats | None = None) -> Floats:
@@ -81,6 +97,7 @@ def _plogp(p: Floats) -> Floats:
     return p * np.log(np.where(p > 0, p, 1.0))
 
 
+@final
 @dataclass(frozen=True)
 class Identity(Activation):
     """``f(h) = h``, ``Φ(a) = a²/2``."""
@@ -98,6 +115,7 @@ class Identity(Activation):
         return 0.5 * np.square(activity)
 
 
+@final
 @dataclass(frozen=True)
 class ReLU(Activation):
     """``f(h) = max(h, 0)``, ``Φ(a) = a²/2`` for ``a ≥ 0``."""
@@ -115,6 +133,7 @@ class ReLU(Activation):
         return _within(activity, self.low, self.high, 0.5 * np.square(activity))
 
 
+@final
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """``f(h) = 1/(1 + e^−h)``, ``Φ(a) = a ln a + (1 − a) ln(1 − a)``. No drive overflows."""
@@ -133,6 +152,7 @@ class Sigmoid(Activation):
         return _within(activity, self.low, self.high, _plogp(activity) + _plogp(1.0 - np.asarray(activity)))
 
 
+@final
 @dataclass(frozen=True)
 class Tanh(Activation):
     """``f(h) = tanh h``, ``Φ(a) = ½[(1 + a) ln(1 + a) + (1 − a) ln(1 − a)]``."""
@@ -151,6 +171,7 @@ class Tanh(Activation):
         return _within(a, self.low, self.high, 0.5 * (_plogp(1.0 + a) + _plogp(1.0 - a)))
 
 
+@final
 @dataclass(frozen=True)
 class Sign(Activation):
     """``f(h) = ±1``, the sign of ``h``; ``Φ = 0``.
@@ -159,6 +180,7 @@ class Sign(Activation):
     """
 
     name: ClassVar[str] = "sign"
+    discrete: ClassVar[bool] = True
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 1.0
 
@@ -172,6 +194,7 @@ class Sign(Activation):
         return _within(activity, self.low, self.high, np.zeros_like(activity))
 
 
+@final
 @dataclass(frozen=True)
 class Step(Activation):
     """``f(h) = 1`` where ``h > 0``, else 0; ``Φ = 0``.
@@ -181,6 +204,7 @@ class Step(Activation):
     """
 
     name: ClassVar[str] = "step"
+    discrete: ClassVar[bool] = True
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
 
@@ -195,6 +219,7 @@ class Step(Activation):
         return _within(activity, self.low, self.high, np.zeros_like(activity))
 
 
+@final
 @dataclass(frozen=True)
 class KWinners(Activation):
     """The ``k`` most driven neurons fire (1), the others are silent (0); of equals the lower index wins.
@@ -209,6 +234,7 @@ class KWinners(Activation):
     high: ClassVar[float] = 1.0
     has_potential: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
+    discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_integer(self.k, "KWinners.k", 1)
