@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mossy.clock import Steps
+from mossy.clock import Clock, Steps
 from mossy.errors import (
     CannotForget,
     EmptyBatch,
@@ -29,7 +29,7 @@ SUMMED = [name for name, kind in RULES.items() if issubclass(kind, SummedRule)]
 def pairs(rule, n=6, d=8, seed=0):
     rng = np.random.default_rng(seed)
     pre = rng.choice([-1.0, 1.0], (n, d))
-    return (pre, pre) if rule == "storkey" else (pre, rng.choice([-1.0, 1.0], (n, d)))
+    return (pre, pre) if RULES[rule].autoassociative else (pre, rng.choice([-1.0, 1.0], (n, d)))
 
 
 def same_state(a, b):
@@ -138,7 +138,7 @@ def test_sparse_wiring_is_seeded():
     assert 0.2 < one.mean() < 0.4
 
 
-@pytest.mark.parametrize("rule", ["delta", "projection", "storkey"])
+@pytest.mark.parametrize("rule", [name for name, kind in RULES.items() if not kind.local])
 def test_rules_that_are_not_local_take_only_a_missing_diagonal(rule):
     Synapses(4, rule=rule, wiring=~np.eye(4, dtype=bool))
     with pytest.raises(InvalidParameter, match="local"):
@@ -266,6 +266,24 @@ def test_bad_input_changes_nothing(pre, post, error):
 def test_bad_parameters(wrong):
     with pytest.raises(InvalidInput):
         Synapses(**wrong)
+
+
+def test_a_clock_that_is_none():
+    with pytest.raises(InvalidDtype, match="clock"):
+        Synapses(3, clock=5)
+
+
+def test_a_clock_of_its_own_must_be_given_again():
+    class Own(Clock):
+        def now(self):
+            return 3.0
+
+    synapses = Synapses(3, law="power_law", clock=Own())
+    synapses.write(np.ones(3), np.ones(3))
+    with pytest.raises(InvalidParameter, match="clock="):
+        Synapses.from_state(synapses.state())
+    np.testing.assert_array_equal(Synapses.from_state(synapses.state(), Own()).weights, synapses.weights)
+    Synapses.from_state(Synapses(3, clock=Own()).state())  # without a law it is never asked
 
 
 def test_a_clock_that_runs_backwards():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mossy.activations import ACTIVATIONS, KWinners, as_activation
 from mossy.clock import Steps
 from mossy.encode import Dentate
 from mossy.errors import (
@@ -18,6 +19,7 @@ from mossy.errors import (
     NotFinite,
     NothingKnown,
     UnknownMemory,
+    UnknownName,
 )
 from mossy.plasticity import RULES, Hebb, Projection, SummedRule
 from mossy.substrate.matrix import Matrix
@@ -51,7 +53,7 @@ def same_state(a, b):
 
 @pytest.mark.parametrize(
     ("rule", "hetero"),
-    [(n, h) for n in RULES for h in (False, True) if RULES[n].one_shot and (n, h) != ("storkey", True)],
+    [(n, h) for n in RULES for h in (False, True) if RULES[n].one_shot and not (h and RULES[n].autoassociative)],
 )
 def test_one_pair_is_read_back(rule, hetero):
     keys, values = bipolar(1, 20), bipolar(1, 7, seed=1)
@@ -270,6 +272,26 @@ def test_forgetting_by_id_and_by_key_with_examples():
     same_state(memory.state(), before)
 
 
+@pytest.mark.parametrize("per_class", [False, True])
+def test_of_equal_examples_the_oldest_is_forgotten(per_class):
+    keys, values = bipolar(2, 8), bipolar(4, 2, seed=1)
+    memory = Matrix(8, 2, keep_examples=True, per_class=per_class)
+    ids = memory.write(keys[[0, 0, 1, 0]], values[[0, 1, 2, 0]], classes=["a", "b", "a", "b"])
+    memory.forget(keys[0], values[0], classes="b")
+    assert len(memory) == 3
+    with pytest.raises(UnknownMemory):
+        memory.forget(ids=ids[3])
+    memory.forget(keys[0])
+    with pytest.raises(UnknownMemory):
+        memory.forget(ids=ids[0])
+    before = memory.state()
+    with pytest.raises(UnknownMemory, match="item 1"):
+        memory.forget(keys[[0, 0]])
+    same_state(memory.state(), before)
+    memory.forget(ids=ids[[1, 2]])
+    assert len(memory) == 0
+
+
 def test_forgetting_per_class_by_id():
     keys, values = bipolar(6, 8), bipolar(6, 2, seed=1)
     memory = Matrix(8, 2, per_class=True, keep_examples=True)
@@ -293,8 +315,10 @@ def test_what_cannot_be_forgotten_exactly_is_refused():
     with pytest.raises(UnknownMemory):
         memory.forget(np.tile(keys, (2, 1)), np.tile(values, (2, 1)))
     for wrong in ({}, {"ids": 0, "classes": 1}, {"values": values}):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidParameter):
             memory.forget(**wrong)
+    with pytest.raises(CannotForget, match="classes="):
+        memory.forget(keys[0], values[0], classes=1)
     same_state(memory.state(), before)
     for rule in [name for name in RULES if name not in SUMMED]:
         refusing = Matrix(8, rule=rule)
@@ -322,6 +346,23 @@ def test_state_round_trip(rule):
     same_state(again.state(), state)
     again.write(stored[4:])
     np.testing.assert_array_equal(again.read(stored), memory.read(stored))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_any_activation_comes_back(name):
+    activation = KWinners(3) if name == "k_winners" else as_activation(name)
+    memory = Matrix(12, 12, activation=activation)
+    memory.write(bipolar(4, 12), bipolar(4, 12, seed=1))
+    again = Matrix.from_state(memory.state())
+    assert again.activation == activation
+    np.testing.assert_array_equal(again.read(bipolar(4, 12)), memory.read(bipolar(4, 12)))
+
+
+@pytest.mark.parametrize("entry", ["activation", "synapses.rule", "synapses.law"])
+def test_a_state_with_a_name_that_is_not_here(entry):
+    memory = Matrix(4, rule="hebb", law="power_law", clock=Steps())
+    with pytest.raises(UnknownName, match="allowed are"):
+        Matrix.from_state({**memory.state(), entry: "unheard of"})
 
 
 def test_state_round_trip_with_everything():
@@ -393,6 +434,11 @@ def test_bad_labels_cues_and_parameters():
     for parameters in ({"d_key": 0}, {"d_key": 3, "steps": 0}, {"d_key": 3, "d_value": 2, "rule": "storkey"}):
         with pytest.raises(InvalidInput):
             Matrix(**parameters)
+    for name in ("per_class", "keep_examples"):
+        with pytest.raises(InvalidParameter, match=name):
+            Matrix(3, **{name: "no"})
+    with pytest.raises(InvalidDtype, match="clock"):
+        Matrix(3, clock=5)
     with pytest.raises(InvalidShape, match="encoder"):
         Matrix(3, 2, encoder=Dentate(4, 10))
     growing = Matrix(4, rule=Hebb(rate=1e3), activation="identity", steps=1000)

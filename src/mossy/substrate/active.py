@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mossy.arrays import as_batch, as_known
+from mossy.arrays import as_array, as_batch, as_cues, as_known
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidShape, NothingKnown
 from mossy.kernels.codes import NOT_A_NEURON, TWICE
 
-__all__ = ["FEW", "Active", "as_lists", "as_patterns"]
+__all__ = ["CUE", "FEW", "Active", "as_lists", "as_patterns"]
 
 # Up to so many items NumPy answers: within a few ms, which is less than loading the compiler takes.
 FEW = 64
 
+CUE = "cue"  # the name of a cue in errors
 
+
+@final
 @dataclass(frozen=True)
 class Active:
     """The active neurons of ``m`` patterns.
@@ -44,18 +47,30 @@ class Active:
         return self.neurons[self.offsets[m] : self.offsets[m + 1]]
 
     @classmethod
-    def of_patterns(cls, given: ArrayLike, name: str, n: int, known: ArrayLike | None = None) -> Active:
-        """Take binary patterns ``(n,)`` or ``(m, n)``; an entry that is not ``known`` may hold anything.
+    def of_patterns(cls, given: ArrayLike, name: str, n: int) -> Active:
+        """Take binary patterns ``(n,)`` or ``(m, n)``.
 
         Raises
         ------
         InvalidInput
         """
-        raw = _as_array(given, name)
-        if known is not None and raw.ndim in (1, 2) and raw.size:
-            mask = as_known(known, np.atleast_2d(raw))
-            raw = np.where(mask if raw.ndim == 2 else mask[0], raw, np.zeros((), raw.dtype))
-        batch, single = as_batch(raw, name, n, np.bool_ if raw.dtype == np.bool_ else np.float32)
+        raw = as_array(given, name)
+        return cls._of_batch(*as_batch(raw, name, n, _narrow(raw)), name)
+
+    @classmethod
+    def of_cues(cls, given: ArrayLike, n: int, known: ArrayLike | None) -> Active:
+        """Take binary cues ``(n,)`` or ``(m, n)``; an entry that is not ``known`` may hold anything.
+
+        Raises
+        ------
+        InvalidInput
+        """
+        raw = as_array(given, CUE)
+        batch, single, _ = as_cues(raw, known, n, _narrow(raw))
+        return cls._of_batch(batch, single, CUE)
+
+    @classmethod
+    def _of_batch(cls, batch: NDArray[Any], single: bool, name: str) -> Active:
         active = batch != 0
         if batch.dtype != np.bool_ and not (batch[active] == 1).all():
             item, entry = np.argwhere(active & (batch != 1))[0]
@@ -75,7 +90,7 @@ class Active:
         ------
         InvalidInput
         """
-        raw = _as_array(given, name)
+        raw = as_array(given, name)
         if raw.ndim not in (1, 2):
             raise InvalidShape(f"{name}: shape {raw.shape} was given; index lists (k,) or (m, k) are allowed.")
         if len(raw) == 0:
@@ -111,20 +126,17 @@ class Active:
     def check_none_empty(self, name: str) -> Active:
         """Return itself, or raise ``NothingKnown`` for a cue, ``InvalidInput`` for another pattern."""
         empty = np.flatnonzero(np.diff(self.offsets) == 0)
-        if len(empty) and name == "cues":
+        if len(empty) and name == CUE:
             raise NothingKnown(
-                f"cues: cue {empty[0]} has no neuron that is active and known; at least one is needed to recall from."
+                f"{name}: item {empty[0]} has no neuron that is active and known; one at least is needed."
             )
         if len(empty):
             raise InvalidInput(f"{name}: item {empty[0]} has no active neuron, so no synapse can hold it; give one.")
         return self
 
 
-def _as_array(given: ArrayLike, name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(given)
-    except ValueError as error:
-        raise InvalidShape(f"{name}: the items have different lengths; index lists are filled up with -1.") from error
+def _narrow(patterns: NDArray[Any]) -> DTypeLike:
+    return np.bool_ if patterns.dtype == np.bool_ else np.float32
 
 
 def _pack_few(lists: NDArray[np.int64], name: str, n: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

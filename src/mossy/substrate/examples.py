@@ -12,6 +12,7 @@ from mossy.arrays import Column
 from mossy.errors import InvalidInput, UnknownMemory
 from mossy.plasticity import SummedRule
 from mossy.plasticity.base import State
+from mossy.synapses import under
 
 __all__ = ["ClassSums", "Examples", "Label"]
 
@@ -103,7 +104,7 @@ class ClassSums:
         for i, (label, count) in enumerate(zip(state["labels"].tolist(), state["counts"].tolist(), strict=True)):
             prefix = f"{i}."
             self.counts[label], self.flows[label] = count, float(state["flows"][i])
-            self.sums[label] = {n.removeprefix(prefix): a.copy() for n, a in state.items() if n.startswith(prefix)}
+            self.sums[label] = {name: part.copy() for name, part in under(state, prefix).items()}
 
 
 @final
@@ -147,23 +148,35 @@ class Examples:
                 raise UnknownMemory(f"forget: nothing of class {label!r} is written; nothing was forgotten.")
         return np.flatnonzero([label in given for label in self.labels])
 
-    def of_pairs(self, keys: Floats, values: Floats | None) -> NDArray[np.intp]:
-        """Return every row with one of these keys (and its value, if given), or raise ``UnknownMemory``."""
-        found = []
+    def of_pairs(self, keys: Floats, values: Floats | None, labels: Sequence[Label] | None = None) -> NDArray[np.intp]:
+        """Return for each key (with its value and label, if given) the oldest row that has it, no row twice.
+
+        Raises
+        ------
+        UnknownMemory
+            A pair is not written, or not as often as it is given.
+        """
+        found: list[int] = []
+        free = np.ones(len(self.labels), np.bool_)
         for i, key in enumerate(keys):
-            same = (self.keys.rows == key).all(axis=1)
+            same = free & (self.keys.rows == key).all(axis=1)
             if values is not None:
                 same &= (self.values.rows == values[i]).all(axis=1)
+            if labels is not None:
+                same &= [label == labels[i] for label in self.labels]
             if not same.any():
-                raise UnknownMemory(f"forget: item {i} is not written; nothing was forgotten.")
-            found.append(np.flatnonzero(same))
-        return np.unique(np.concatenate(found))
+                raise UnknownMemory(
+                    f"forget: item {i} is not written (any more, if it was given before); nothing was forgotten."
+                )
+            found.append(int(same.argmax()))
+            free[found[-1]] = False
+        return np.array(found, np.intp)
 
     def remove(self, rows: NDArray[np.intp]) -> None:
         """Keep these rows no longer; no byte of them is left."""
         kept = np.setdiff1d(np.arange(len(self.labels)), rows)
         for column in (self.ids, self.keys, self.values):
-            column.keep(kept)
+            column.put(column.rows[kept])
         self.labels = [self.labels[row] for row in kept]
 
     def state(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.activations import ACTIVATIONS, Activation, as_activation
-from mossy.arrays import LARGEST, as_batch, as_cues, check_integer
+from mossy.arrays import LARGEST, as_batch, as_cues, check_flag, check_integer, choose
 from mossy.clock import Clock
 from mossy.errors import (
     CannotForget,
@@ -23,7 +23,7 @@ from mossy.errors import (
 from mossy.plasticity import Rule, SummedRule, as_rule
 from mossy.strength import LinearLaw
 from mossy.substrate.examples import ClassSums, Examples, Label
-from mossy.synapses import Synapses
+from mossy.synapses import Synapses, under
 
 __all__ = ["Encoder", "Matrix"]
 
@@ -58,8 +58,9 @@ class Matrix:
     """One weight matrix that maps keys to values, ``v = f(W·φ(k))`` with an encoder ``φ``.
 
     Without values it is autoassociative and completes patterns: ``x ← f(W·φ(x))`` with the known entries
-    clamped, until nothing changes. Neurons of ``sign`` and ``step`` then have no synapse to themselves, which
-    widens what a pattern attracts (Kanter & Sompolinsky 1987, doi:10.1103/PhysRevA.35.380).
+    clamped, until nothing changes. Neurons that are on or off each by its own drive (``sign`` and ``step``) then have
+    no synapse to themselves, which widens what a pattern attracts (Kanter & Sompolinsky 1987,
+    doi:10.1103/PhysRevA.35.380).
 
     Parameters
     ----------
@@ -73,8 +74,7 @@ class Matrix:
         itself.
     activation
         ``f``: a name in ``ACTIVATIONS`` or an ``Activation``. None takes what suits the alphabet of the rule:
-        ``sign``,
-        ``step`` or ``identity``.
+        ``sign``, ``step`` or ``identity``.
     steps
         Passes of an autoassociative read, at most. None: 50, but 1 where an unbounded rule meets an unbounded
         activation and passes would only grow.
@@ -116,20 +116,21 @@ class Matrix:
         self._iterate = self.autoassociative and (made.bounded or bool(np.isfinite(self.activation.high)))
         self.steps = (SETTLING if self._iterate else 1) if steps is None else check_integer(steps, "Matrix.steps", 1)
         n_pre = self.d_key if encoder is None else encoder.units
-        clipped = self.autoassociative and encoder is None and self.activation.name in ("sign", "step")
-        wiring = ~np.eye(n_pre, dtype=np.bool_) if clipped else None
+        decided = self.activation.discrete and self.activation.elementwise
+        wiring = ~np.eye(n_pre, dtype=np.bool_) if self.autoassociative and encoder is None and decided else None
         self.synapses = Synapses(n_pre, self.d_value, made, law, wiring, clock=clock)
-        self.per_class, self.keep_examples = per_class, keep_examples
-        if (per_class or keep_examples) and (law is not None or not isinstance(made, SummedRule)):
+        self.per_class = check_flag(per_class, "Matrix.per_class")
+        self.keep_examples = check_flag(keep_examples, "Matrix.keep_examples")
+        if (self.per_class or self.keep_examples) and (law is not None or not isinstance(made, SummedRule)):
             raise InvalidParameter(
                 f"Matrix: per_class and keep_examples serve exact forgetting, which the rule {made.name!r} "
                 f"{'under a law ' if law is not None else ''}does not allow. Use 'projection' or an "
                 "additive rule, and no law."
             )
         self._sums: ClassSums | None = None
-        if per_class and isinstance(made, SummedRule):
+        if self.per_class and isinstance(made, SummedRule):
             self._sums = ClassSums(made, self.d_value, n_pre)
-        self._examples = Examples(self.d_key, self.d_value) if keep_examples else None
+        self._examples = Examples(self.d_key, self.d_value) if self.keep_examples else None
         self._next = 0
         self._written = 0
 
@@ -241,20 +242,19 @@ class Matrix:
     ) -> None:
         """Forget pairs: the synapses are then as if these had never been written.
 
-        Exact to the bit where activities are whole numbers, and for a whole class of ``per_class``; else to
-        rounding.
+        Each pair that is given takes out one writing of it; give it twice to take out two. Exact to the bit where
+        activities are whole numbers, and for a whole class of ``per_class``; else to rounding.
 
         Parameters
         ----------
         keys, values
-            The pairs. With ``keep_examples`` the key alone is enough, and every pair that has it goes.
-            Without, that they were written is for the caller to know, though the projection rule finds out
-            impossible keys.
+            The pairs. With ``keep_examples`` the key alone is enough, and of equal ones the oldest goes. Without, that
+            they were written is for the caller to know, though the projection rule finds out impossible keys.
         ids
             What ``write`` returned; needs ``keep_examples=True``.
         classes
-            Every pair of these classes; needs ``per_class=True`` or ``keep_examples=True``. Together with
-            ``keys`` under ``per_class``: the class of each pair.
+            Every pair of these classes; needs ``per_class=True`` or ``keep_examples=True``. Together with ``keys``: the
+            class of each pair.
 
         Raises
         ------
@@ -265,9 +265,9 @@ class Matrix:
         InvalidInput
         """
         if sum(given is not None for given in (keys, ids)) + (classes is not None and keys is None) != 1:
-            raise InvalidInput("forget: give keys (and values), or ids, or classes.")
+            raise InvalidParameter("forget: give keys (and values), or ids, or classes.")
         if keys is None and values is not None:
-            raise InvalidInput("forget: values were given without keys.")
+            raise InvalidParameter("forget: values were given without keys.")
         if ids is not None:
             self._forget_examples(self._examples_or_refuse("id").of_ids(ids))
         elif keys is not None:
@@ -281,13 +281,18 @@ class Matrix:
         if self._examples is not None:
             k, _ = as_batch(keys, "keys", self.d_key, np.float64)
             v = None if values is None else self._pairs(keys, values)[1]
-            self._forget_examples(self._examples.of_pairs(k, v))
+            self._forget_examples(self._examples.of_pairs(k, v, self._labels(classes, len(k), needed=False)))
             return
         k, v = self._pairs(keys, values)
         if len(k) > self._written:
             raise UnknownMemory(f"forget: {len(k)} pairs were given; {self._written} are written. None was forgotten.")
         if self.per_class and classes is None:
             raise CannotForget("forget: the sums are kept for each class; say with classes= which class each pair has.")
+        if not self.per_class and classes is not None:
+            raise CannotForget(
+                "forget: which pairs belong to a class is not kept here. Leave out classes=, or make the memory with "
+                "per_class=True or keep_examples=True."
+            )
         self._subtract(k, v, self._labels(classes, len(k), needed=self.per_class))
 
     def _forget_classes(self, classes: ArrayLike | None) -> None:
@@ -339,8 +344,7 @@ class Matrix:
             "written": self._written,
             "next": self._next,
         }
-        if (k := getattr(self.activation, "k", None)) is not None:
-            state["activation.k"] = k
+        state |= {f"activation.{name}": value for name, value in self.activation.parameters.items()}
         state |= {f"synapses.{name}": value for name, value in self.synapses.state().items()}
         if self.encoder is not None:
             state |= {f"encoder.{name}": value for name, value in self.encoder.state().items()}
@@ -367,17 +371,19 @@ class Matrix:
         Raises
         ------
         InvalidParameter
-            The encoder is missing, or is not the one that the memory had.
+            The encoder is missing, or is not the one that the memory had; or the clock is missing.
+        UnknownName
+            The rule, the law or the activation is in no registry.
         """
-        kept = _under(state, "encoder.")
+        kept = under(state, "encoder.")
         if kept != (encoder.state() if encoder is not None else {}):
             raise InvalidParameter(
                 f"Matrix.encoder: the memory was written with {kept or 'none'}; give that one to "
                 "from_state(), for example encoder=Dentate.from_state(...) with what state() holds "
                 "under 'encoder.'."
             )
-        synapses = Synapses.from_state(_under(state, "synapses."), clock)
-        activation = ACTIVATIONS[state["activation"]](**_under(state, "activation."))
+        synapses = Synapses.from_state(under(state, "synapses."), clock)
+        activation = choose(ACTIVATIONS, state["activation"], "activation")(**under(state, "activation."))
         memory = cls(
             state["d_key"],
             state["d_value"],
@@ -393,9 +399,9 @@ class Matrix:
         memory.synapses = synapses
         memory._written, memory._next = state["written"], state["next"]
         if memory._sums is not None:
-            memory._sums.restore(_under(state, "classes."))
+            memory._sums.restore(under(state, "classes."))
         if memory._examples is not None:
-            memory._examples.restore(_under(state, "examples."))
+            memory._examples.restore(under(state, "examples."))
         return memory
 
     # --- checks ----------------------------------------------------------------------------------
@@ -436,7 +442,3 @@ class Matrix:
         if n is not None and len(labels) != n:
             raise InvalidShape(f"classes: {len(labels)} were given for {n} pairs; give one for each.")
         return labels
-
-
-def _under(state: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

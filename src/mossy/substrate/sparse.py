@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import check_integer
+from mossy.arrays import check_flag, check_integer
 from mossy.errors import (
     CannotForget,
     EmptyMemory,
@@ -20,7 +20,7 @@ from mossy.errors import (
 )
 from mossy.kernels.codes import NOT_WRITTEN, SATURATED
 from mossy.substrate import packed
-from mossy.substrate.active import FEW, Active, as_lists, as_patterns
+from mossy.substrate.active import CUE, FEW, Active, as_lists, as_patterns
 
 __all__ = ["Sparse"]
 
@@ -85,15 +85,13 @@ class Sparse:
         self.n_out = self.n if n_out is None else check_integer(n_out, "Sparse.n_out", 1, 2**31 - 1)
         chosen = max(1, round(math.log2(self.n_out))) if k is None else k
         self.k = check_integer(chosen, "Sparse.k", 1, self.n_out)
-        if not isinstance(counts, bool | np.bool_):
-            raise InvalidParameter(f"Sparse.counts: {counts!r} was given; True or False is allowed.")
         if isinstance(count_bits, bool) or count_bits not in (8, 16):
             raise InvalidParameter(f"Sparse.count_bits: {count_bits!r} was given; 8 or 16 is allowed.")
         self.count_bits = int(count_bits)
         self._pairs = 0
         self._synapses = np.zeros((self.n, -(-self.n_out // 64)), np.uint64)
         self._counters: NDArray[Any] | None = None
-        if counts:
+        if check_flag(counts, "Sparse.counts"):
             self._counters = np.zeros((self.n, self.n_out), np.uint8 if count_bits == 8 else np.uint16)
 
     def __len__(self) -> int:
@@ -170,7 +168,7 @@ class Sparse:
         """
         self._check_readable()
         winners = self._winners(mode, k)
-        active = Active.of_patterns(cues, "cues", self.n, known).check_none_empty("cues")
+        active = Active.of_cues(cues, self.n, known).check_none_empty(CUE)
         output = np.empty((len(active), self.n_out), np.float32)
         for first, words in packed.read(self._synapses, active, winners):
             output[first : first + len(words)] = as_patterns(words, self.n_out)
@@ -199,7 +197,7 @@ class Sparse:
         """
         self._check_readable()
         winners = self._winners(mode, k)
-        active = Active.of_lists(cues, "cues", self.n).within(known, self.n).check_none_empty("cues")
+        active = Active.of_lists(cues, CUE, self.n).within(known, self.n).check_none_empty(CUE)
         parts = {
             first: as_lists(words, self.n_out, len(active) <= FEW)
             for first, words in packed.read(self._synapses, active, winners)
@@ -210,10 +208,11 @@ class Sparse:
         return output[0] if active.single else output
 
     def forget(self, keys: ArrayLike | None = None, values: ArrayLike | None = None) -> None:
-        """Forget one writing of each of these pairs of patterns, exactly as if it had not been.
+        """Forget pairs of patterns, exactly as if they had not been written.
 
-        A pair that was never written, but all of whose synapses others need, cannot be told from one that
-        was. Forgetting it damages the others, so forget only what was written.
+        Each pair that is given takes out one writing of it; give it twice to take out two. A pair that was never
+        written, but all of whose synapses others need, cannot be told from one that was. Forgetting it damages the
+        others, so forget only what was written.
 
         Raises
         ------
@@ -224,13 +223,15 @@ class Sparse:
         InvalidInput
             Nothing was forgotten.
         """
-        self._check_forgettable(keys)
-        self._forget(*self._pairs_of_patterns([] if keys is None else keys, values))
+        given = _given(keys)
+        counters = self._counters_or_refuse()
+        self._forget(counters, *self._pairs_of_patterns(given, values))
 
     def forget_active(self, keys: ArrayLike | None = None, values: ArrayLike | None = None) -> None:
         """Forget pairs given by their active neurons, as ``forget`` does."""
-        self._check_forgettable(keys)
-        self._forget(*self._pairs_of_lists([] if keys is None else keys, values))
+        given = _given(keys)
+        counters = self._counters_or_refuse()
+        self._forget(counters, *self._pairs_of_lists(given, values))
 
     def state(self) -> dict[str, Any]:
         """Return the configuration and copies of the arrays."""
@@ -273,16 +274,13 @@ class Sparse:
         if self._pairs == 0:
             raise EmptyMemory("read: the memory holds nothing; write at least one pair first.")
 
-    def _check_forgettable(self, keys: ArrayLike | None) -> None:
+    def _counters_or_refuse(self) -> NDArray[Any]:
         if self._counters is None:
             raise CannotForget(
                 "forget: a one-bit synapse does not know which pairs need it, so nothing was forgotten. "
                 "Make the memory with counts=True before writing to it."
             )
-        if keys is None:
-            raise InvalidParameter(
-                "forget: no keys were given; name the pairs by the keys that they were written with."
-            )
+        return self._counters
 
     def _pairs_of_patterns(self, keys: ArrayLike, values: ArrayLike | None) -> tuple[Active, Active]:
         x = Active.of_patterns(keys, "keys", self.n)
@@ -313,19 +311,23 @@ class Sparse:
         winners = self.k if k is None else check_integer(k, "k", 1, self.n_out)
         return winners if mode == "best" else None
 
-    def _forget(self, keys: Active, values: Active) -> None:
-        if self._counters is None:
-            return
-        code, m = packed.forget(self._synapses, self._counters, keys, values)
+    def _forget(self, counters: NDArray[Any], keys: Active, values: Active) -> None:
+        code, m = packed.forget(self._synapses, counters, keys, values)
         if code == NOT_WRITTEN:
             raise UnknownMemory(f"forget: pair {m} was not written, or was forgotten; nothing was forgotten now.")
         if code == SATURATED:
-            full = np.iinfo(self._counters.dtype).max
+            full = np.iinfo(counters.dtype).max
             raise CannotForget(
                 f"forget: a counter of pair {m} is saturated at {full}, so the number of pairs that need its "
                 "synapse is not known; nothing was forgotten. count_bits=16 counts to 65,535."
             )
         self._pairs -= len(keys)
+
+
+def _given(keys: ArrayLike | None) -> ArrayLike:
+    if keys is None:
+        raise InvalidParameter("forget: no keys were given; name the pairs by the keys that they were written with.")
+    return keys
 
 
 def _copy_like(wanted: NDArray[Any], given: Any, name: str) -> NDArray[Any]:
