@@ -1,6 +1,6 @@
 """How much of an image must be known to recall the whole, when another image covers the rest?
 
-The demo's own run: scikit-learn's digits, and its photographs in patches. Its figure becomes ``docs/demo.png``.
+The demo's own run: scikit-learn's digits, and patches of its two photographs. Its figure becomes ``docs/demo.png``.
 """
 
 from __future__ import annotations

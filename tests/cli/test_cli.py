@@ -48,11 +48,17 @@ def test_help_documents_the_exit_codes():
     assert run("nothing").exit_code == 2
 
 
+@pytest.mark.parametrize("group", [[], ["lab"]])
+def test_no_summary_of_a_command_is_cut(group):
+    assert "..." not in run(*group, "--help").stdout.partition("Commands:")[2]
+
+
 def test_lab_article_prints_what_was_found():
     done = run("lab", "article")
     assert done.exit_code == 0, done.stderr
     assert "identical to the article's" in done.stdout
     assert "epochs is 0." in done.stdout
+    assert "One set of ten random patterns" in done.stdout
     assert "projection" in done.stdout
 
 
@@ -70,7 +76,15 @@ def test_demo_draws_beside_you_unless_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run(*SMALL)
     assert done.exit_code == 0, done.stderr
-    for part in ("mossy, known=", "cosine", "mean image", "masked NumPy search", "a year", "lets 20 go"):
+    for part in (
+        "mossy, known=",
+        "cosine",
+        "mean image",
+        "masked NumPy search",
+        "a year",
+        "lets 20 go",
+        "two photographs",
+    ):
         assert part in done.stdout
     assert "./mossy-demo.png" in done.stdout
     assert "\x1b" not in done.stdout

@@ -10,7 +10,7 @@ from mossy.errors import InvalidParameter, MissingExtra
 from mossy.lab import demo
 from mossy.lab.completion import METHODS, SHARES
 from mossy.lab.fading import USES
-from mossy.lab.images import digits, photographs
+from mossy.lab.images import digits, photo_patches
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_result_is_plain_and_repeatable(found):
 
 def test_the_images_are_whole():
     assert digits().pictures.shape == (1797, 8, 8)
-    patches = photographs()
+    patches = photo_patches()
     assert patches.pictures.shape == (884, 24, 24, 3)
     from sklearn.datasets import load_sample_images
 
@@ -118,4 +118,4 @@ def test_without_the_extra_the_message_installs_it(package, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"pip install 'mossy\[lab\]'"):
-        photographs()
+        photo_patches()

@@ -30,7 +30,10 @@ def demo(
         int | None, typer.Option(help="At most so many images of each kind, at least 40; all unless given.")
     ] = None,
 ) -> None:
-    """Store real images, recall them from fragments, and let what is not used fade."""
+    """Recall real images from fragments; let the unused fade.
+
+    Draws mossy-demo.png and mossy-demo-fading.png, into the current folder unless --out names another.
+    """
     with failures():
         folder = out if figure else None
         if as_json:
@@ -62,7 +65,7 @@ def _print(console: Console, found: Demo) -> None:
         console.print(text, highlight=False)
 
     kinds = " and ".join(
-        f"{len(done.images):,} {done.images.name} ({done.images.patterns.shape[1]:,} neurons)"
+        f"{len(done.images):,} {done.images.name} ({done.images.origin}: {done.images.patterns.shape[1]:,} neurons)"
         for done in found.completions
     )
     say("[bold]A whole memory from a fragment[/bold]")

@@ -31,7 +31,10 @@ def article(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     seed: Annotated[int, typer.Option(help="For the first weights and the patterns.")] = 0,
 ) -> None:
-    """Reproduce the article: its worked example, its program, and the same under every rule."""
+    """Reproduce the article, then run it under every rule.
+
+    Its worked example, its program as written, and, on one set of random patterns, what each rule stores.
+    """
     with failures():
         if as_json:
             write_json(run_article(out, seed).as_dict())
@@ -73,8 +76,9 @@ def _print(console: Console, found: Article) -> None:
         table.add_row(run.rule, f"{run.largest_change:.3f}", *shares)
     console.print(table)
     say(
-        "Ten random patterns in 100 neurons, each recalled from half of it; by chance half of the covered entries "
-        "are right. The article's rule stores no pattern. Nor does bcm, which tunes neurons to features.\n"
+        "One set of ten random patterns in 100 neurons (the pages show the mean of 20 sets), each recalled from half "
+        "of it; by chance half of the covered entries are right. The article's rule stores no pattern. Nor does bcm, "
+        "which tunes neurons to features.\n"
     )
     limits = found.limits
     growth = ", ".join(f"{weight:g} after {n:,}" for n, weight in limits.growth.items())

@@ -11,7 +11,7 @@ from mossy.lab.completion import METHODS, SHARES, Completion, Progress, complete
 from mossy.lab.demo_figure import draw_completion, draw_fading
 from mossy.lab.fading import Fading, fade
 from mossy.lab.figures import Out, as_folder, new_figure, save
-from mossy.lab.images import digits, photographs
+from mossy.lab.images import digits, photo_patches
 
 __all__ = ["Demo", "demo"]
 
@@ -50,7 +50,7 @@ class Demo:
 def demo(out: Out | None = None, seed: int = 0, n: int | None = None, progress: Progress | None = None) -> Demo:
     """Store real images, recall them from fragments, and let what is not used fade.
 
-    The images are scikit-learn's digits, and its photographs cut into 24 × 24 patches in colour. A cue knows
+    The images are scikit-learn's digits, and two photographs of its own cut into 24 × 24 patches in colour. A cue knows
     half or a quarter of an image; the rest is covered by *another* one, which is stored as well.
 
     Parameters
@@ -77,7 +77,7 @@ def demo(out: Out | None = None, seed: int = 0, n: int | None = None, progress: 
     if folder is not None:
         new_figure(1, 1)  # so that a missing extra is said before the work, not after it
     tell: Progress = progress or (lambda what, done, total: None)
-    kinds = [photographs().first(n), digits().first(n)]
+    kinds = [photo_patches().first(n), digits().first(n)]
     completions = tuple(complete(images, seed, tell) for images in kinds)
     tell("a year on a fast clock", 0, 1)
     fading = fade(kinds[1].first(200))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_completion", "draw_fading"]
 
 HEADINGS = ("stored", "asked with", "cosine's answer", "mossy's answer")
-EXAMPLES = {"photographs": 2, "digits": 1}  # rows of each share
+EXAMPLES = {"photo patches": 2, "digits": 1}  # rows of each share
 BRIGHT = "#00bfa5"
 LABELS = {"half": "left half known", "quarter": "a quarter known"}
 
@@ -45,19 +45,20 @@ def draw_completion(completions: Sequence[Completion], seed: int) -> Figure:
         return figure.add_axes((x / width, y / height, side / width, side / height))
 
     figure.text(0.3 / width, 1 - 0.32 / height, "A whole memory from a fragment", fontsize=19, color=INK, va="center")
-    stored = " and ".join(f"{len(done.images):,} {_patches(done.images.name)}" for done in completions)
+    stored = " and ".join(f"{len(done.images):,} {done.images.name} ({done.images.origin})" for done in completions)
     figure.text(
         0.3 / width,
-        1 - 0.68 / height,
-        f"Stored: {stored}. Each is asked for with a part of it.",
-        fontsize=11,
+        1 - 0.72 / height,
+        f"Stored: {stored}.\nEach is asked for with a part of it.",
+        fontsize=10,
         color=GREY,
         va="center",
+        linespacing=1.4,
     )
     for line, (done, share, row) in enumerate(lines):
         _draw_line([place(column, line) for column in range(4)], done, share, row)
         axis_y = height - top - (line + 0.5) * (side + 0.2) + 0.1
-        label = f"{_single(done.images.name)}\n{LABELS[share]}"
+        label = f"{done.images.one}\n{LABELS[share]}"
         figure.text((left - 0.15) / width, axis_y / height, label, fontsize=10.5, color=INK, ha="right", va="center")
     right = {method: _right(completions, method) for method in (METHODS[0], METHODS[1])}
     under = (
@@ -145,14 +146,6 @@ def _percent(share: float) -> str:
     if share in (0.0, 1.0) or 0.005 <= share < 0.995:
         return f"{100 * share:.0f} %"
     return f"{100 * share:.2f} %"
-
-
-def _patches(name: str) -> str:
-    return "patches of photographs" if name == "photographs" else f"handwritten {name}"
-
-
-def _single(name: str) -> str:
-    return name.removesuffix("s")
 
 
 def draw_fading(fading: Fading) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mossy.errors import MissingExtra
 
-__all__ = ["Images", "digits", "photographs"]
+__all__ = ["Images", "digits", "photo_patches"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -26,8 +26,10 @@ class Images:
 
     Attributes
     ----------
-    name
-        What they are, in the plural.
+    name, one
+        What they are, and what one of them is.
+    origin
+        How large they are and where they come from.
     pictures
         ``(n, height, width)`` grey or ``(n, height, width, 3)`` in colour, from 0 to 1.
     source
@@ -35,6 +37,8 @@ class Images:
     """
 
     name: str
+    one: str
+    origin: str
     pictures: Floats
     source: NDArray[np.intp]
 
@@ -67,7 +71,7 @@ class Images:
         if n is None or n >= len(self):
             return self
         rows = np.linspace(0, len(self) - 1, n).astype(np.intp)
-        return Images(self.name, self.pictures[rows], self.source[rows])
+        return replace(self, pictures=self.pictures[rows], source=self.source[rows])
 
 
 def digits() -> Images:
@@ -79,10 +83,11 @@ def digits() -> Images:
         scikit-learn is not installed.
     """
     data: Any = _datasets().load_digits()
-    return Images("digits", (data.images / 16).astype(np.float32), data.target.astype(np.intp))
+    pictures, source = (data.images / 16).astype(np.float32), data.target.astype(np.intp)
+    return Images("digits", "digit", "8 x 8 pixels, handwritten", pictures, source)
 
 
-def photographs(size: int = 24) -> Images:
+def photo_patches(size: int = 24) -> Images:
     """Return the patches ``size × size``, in colour, of two photographs: a temple in China and a flower.
 
     Raises
@@ -99,7 +104,8 @@ def photographs(size: int = 24) -> Images:
         raise MissingExtra("pillow", "lab") from missing
     patches = [_cut(picture, size) for picture in pictures]
     source = np.repeat(np.arange(len(patches)), [len(one) for one in patches])
-    return Images("photographs", np.concatenate(patches).astype(np.float32) / np.float32(255), source)
+    pixels = np.concatenate(patches).astype(np.float32) / np.float32(255)
+    return Images("photo patches", "photo patch", f"{size} x {size} pixels of two photographs", pixels, source)
 
 
 def _cut(picture: NDArray[Any], size: int) -> NDArray[Any]:
