@@ -259,7 +259,7 @@ class TestColumn:
                 model += rows
             else:
                 kept = sorted(i for i in what if i < len(model))
-                column.keep(np.array(kept, np.intp))
+                column.put(column.rows[np.array(kept, np.intp)])
                 model = [model[i] for i in kept]
             assert column.rows.tolist() == model
             assert column.rows.dtype == np.float32
@@ -274,7 +274,7 @@ class TestColumn:
     def test_what_is_dropped_leaves_no_byte(self):
         column = Column((), np.int64)
         column.append(np.array([111_111_111, 222_222_222]))
-        column.keep(np.array([1]))
+        column.put(column.rows[np.array([1])])
         assert column.rows.base is None or column.rows.base.size == 1
         assert column.rows.tolist() == [222_222_222]
 

@@ -364,7 +364,7 @@ def test_winner_is_an_exact_search_in_float64(similarity, k):
     foreign = np.where(known, keys[picked], keys[rng.integers(0, n, c)])
     for cues, mask in ((noisy, None), (foreign, None), (noisy, known), (foreign, known), (foreign, known[0])):
         whole = np.ones((c, d), bool) if mask is None else np.broadcast_to(mask, (c, d))
-        scale = _scale(similarity, keys[::8].astype(np.float64), whole)  # by a sample of at most 4,096 keys
+        scale = _scale(similarity, keys[:16_384:16].astype(np.float64), whole)  # by the sample of the keys
         found = memory.recall(cues, mask, k, reinforce=False)
         for i in range(c):
             m = whole[i]

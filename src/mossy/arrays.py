@@ -42,7 +42,9 @@ LARGEST = 1e15  # sums of squares of larger entries would leave the range of flo
 
 
 def as_array(given: ArrayLike, name: str) -> NDArray[Any]:
-    """Return what NumPy makes of ``given``, or raise ``InvalidShape`` if its rows have different lengths."""
+    """Return what NumPy makes of ``given``, or raise if its rows have different lengths, or a part of it is masked."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise InvalidDtype(f"{name}: a masked array was given; give x.data, and in a cue known=~x.mask.")
     try:
         return np.asarray(given)
     except ValueError as error:
@@ -91,14 +93,22 @@ def as_batch(
     if batch.shape[0] == 0:
         raise EmptyBatch(f"{name}: an empty batch of shape {array.shape} was given; give at least one item.")
     if batch.shape[1] == 0 or (d is not None and batch.shape[1] != d):
-        raise InvalidShape(f"{name}: shape {array.shape} was given; {expected} is allowed.")
+        hint = " Flatten it with x.reshape(-1)." if array.size == d else ""
+        raise InvalidShape(f"{name}: shape {array.shape} was given; {expected} is allowed.{hint}")
     with np.errstate(over="ignore"):
         batch = np.ascontiguousarray(batch, dtype=dtype)
     if batch.dtype.kind == "f" and not max(batch.max(), -batch.min()) <= LARGEST:  # NaN compares as false
         item, entry = np.argwhere(~(np.abs(batch) <= LARGEST))[0]
+        value = batch[item, entry]
+        if np.isfinite(value):
+            mend = "Scale the patterns down."
+        elif name == "cue":
+            mend = "Mark it unknown, for example with known=~np.isnan(cue)."
+        else:
+            mend = "What is stored must be complete: fill it in, or leave the item out."
         raise NotFinite(
-            f"{name}: {batch[item, entry]} (as {batch.dtype}) was given at item {item}, entry {entry}; finite numbers "
-            f"up to {LARGEST:g} are allowed. Scale the patterns down, replace it, or mark it unknown with known=."
+            f"{name}: {value} (as {batch.dtype}) was given at item {item}, entry {entry}; finite numbers up to "
+            f"{LARGEST:g} are allowed. {mend}"
         )
     return batch, single
 
@@ -269,10 +279,14 @@ class Column:
         self._buffer[old:new] = batch
         self.rows = self._buffer[:new]
 
-    def keep(self, rows: NDArray[np.intp]) -> None:
-        """Keep these rows, in this order; the others leave no byte behind."""
-        self._buffer = np.ascontiguousarray(self.rows[rows])
-        self.rows = self._buffer
+    def put(self, rows: NDArray[Any]) -> None:
+        """Hold these rows instead; the others leave no byte behind."""
+        self._buffer = self.rows = rows
+
+    def truncate(self, n: int) -> None:
+        """Keep the first ``n`` rows, as if no other had been appended."""
+        self._buffer[n:] = 0
+        self.rows = self._buffer[:n]
 
     @property
     def nbytes(self) -> int:

@@ -80,7 +80,7 @@ class TestStore:
     @pytest.mark.parametrize(("patterns", "error"), [*PATTERNS, ([[0, 0, 0, 0], [1, 2]], InvalidShape)])
     def test_patterns(self, memory, patterns, error):
         values = np.zeros((2, 2)) if np.ndim(patterns if not isinstance(patterns, list) else 0) == 2 else np.zeros(2)
-        assert refused(memory, error, lambda m: m.store(patterns, values)).startswith("keys: ")
+        assert refused(memory, error, lambda m: m.store(patterns, values)).startswith("patterns: ")
 
     @pytest.mark.parametrize(
         ("values", "error"),

@@ -1,10 +1,22 @@
 """The similarities as loops over entries, in the scale of the stored keys."""
 
 import math
+from statistics import median
+
+
+def sample(keys: list[list[float]]) -> list[list[float]]:
+    """Return the keys by which similarities are scaled: of the first, without those that are very long."""
+    n = len(keys)
+    first = n if n <= 64 else 2 ** int(math.log2(n))
+    taken = [keys[i] for i in range(0, first, max(first // 1024, 1))]
+    squares = [sum(x * x for x in key) for key in taken]
+    usual = [key for key, square in zip(taken, squares, strict=True) if square <= 25 * median(squares)]
+    return usual or taken
 
 
 def moments(keys: list[list[float]]) -> tuple[list[float], list[float]]:
-    """Return the variance and the mean square of each entry of the keys."""
+    """Return the variance and the mean square of each entry of the sampled keys."""
+    keys = sample(keys)
     n, d = len(keys), len(keys[0])
     variance, power = [], []
     for j in range(d):

@@ -137,7 +137,9 @@ def test_kept_rows_keep_their_links_under_new_numbers():
     links.strengthen(np.array([0]), np.array([5]), np.array([0.5]), 0.0)
     before = as_matrix(links, 6, 10.0)
     kept = np.array([0, 1, 4, 5])
-    links.keep(kept)
+    for column in links.columns():
+        column.put(column.rows[kept])
+    links.moved(np.array([0, 1, -1, -1, 2, 3]))
     assert as_matrix(links, 4, 10.0) == pytest.approx(before[np.ix_(kept, kept)])
 
 

@@ -152,7 +152,8 @@ def test_kept_rows_keep_their_strengths_and_erased_ones_are_nothing():
     before = strengths.log(np.arange(5), 10.0)
     strengths.erase(np.array([0, 3]))
     assert np.isneginf(strengths.log_all(10.0)[[0, 3]]).all()
-    strengths.keep(np.array([1, 2, 4]))
+    for column in strengths.columns():
+        column.put(column.rows[[1, 2, 4]])
     assert len(strengths) == 3
     assert np.array_equal(strengths.log(np.arange(3), 10.0), before[[1, 2, 4]])
     assert strengths.log_all(10.0) == pytest.approx(before[[1, 2, 4]], abs=TOLERANCE + ROUNDING)

@@ -156,17 +156,21 @@ def test_forgetting_is_exact_to_the_last_bit_of_what_is_read():
     assert np.array_equal(prepared[0], prepared[2])
 
 
-def test_a_key_that_is_stored_twice_is_forgotten_twice_and_a_pair_by_its_value():
+def test_a_key_that_is_stored_twice_is_forgotten_once_at_a_time_and_a_pair_by_its_value():
     keys, values = np.zeros((3, 2)), np.array([[1.0], [2.0], [1.0]])
     index = Index()
     index.write(keys, values)
-    index.forget(keys[0], values[0])
+    index.forget(keys[:2], values[[0, 2]])
     assert len(index) == 1
     assert index.read(keys[0]).tolist() == [2.0]
     index = Index()
     index.write(keys)
     index.forget(keys[0])
-    assert len(index) == 0
+    assert len(index) == 2
+    with pytest.raises(UnknownMemory, match="item 2"):
+        index.forget(keys)
+    assert len(index) == 2
+    index.forget(keys[:2])
     with pytest.raises(EmptyMemory):
         index.read(keys[0])
 
@@ -190,7 +194,8 @@ def test_erased_rows_are_silent_until_they_are_taken_out():
     assert not holds(index, keys[2])
     nearest = index.read(keys[[2, 5]])
     assert not (nearest == keys[[2, 5]]).all(axis=1).any()
-    assert np.array_equal(index.compact(), [0, 1, 3, 4, 6, 7, 8, 9])
+    assert np.array_equal(index.alive(), [0, 1, 3, 4, 6, 7, 8, 9])
+    index.compact()
     assert np.array_equal(index.read(keys[[2, 5]]), nearest)
 
 

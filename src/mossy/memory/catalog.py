@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Set, Sized
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +12,8 @@ from mossy.arrays import Column, as_array
 from mossy.errors import InvalidDtype, InvalidShape, UnknownMemory
 
 __all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog", "as_payloads", "same_payload"]
+
+ENTRY = 100  # bytes of an id that was merged, in a dict and a tuple, about
 
 Rows = NDArray[np.intp]
 Ids = NDArray[np.int64]
@@ -45,7 +47,8 @@ class Catalog:
     @property
     def nbytes(self) -> int:
         """Bytes held; a payload counts as a reference."""
-        return self._ids.nbytes + self._flags.nbytes + (0 if self._payload is None else 8 * len(self._payload))
+        payloads = 0 if self._payload is None else 8 * len(self._payload)
+        return self._ids.nbytes + self._flags.nbytes + payloads + ENTRY * len(self._stands_for)
 
     def alive(self) -> Rows:
         """Return the rows that are not forgotten."""
@@ -114,7 +117,7 @@ class Catalog:
             self._merged.pop(int(self.ids[row]), None)
         self._merged[name] = tuple(every)
         self._stands_for.update(dict.fromkeys(every, name))
-        self.flags[main] |= np.bitwise_or.reduce(self.flags[rows]) & (USED | PINNED | LONG)
+        self.flags[main] |= np.bitwise_or.reduce(self.flags[rows]) & (PINNED | LONG) | USED
 
     def erase(self, rows: Rows) -> None:
         """Mark ``rows`` as forgotten and drop what is known of them."""
@@ -127,12 +130,25 @@ class Catalog:
                     del self._stands_for[one]
         self.flags[rows] = GONE
 
-    def keep(self, rows: Rows) -> None:
-        """Keep ``rows`` in this order and drop the others."""
+    def columns(self) -> list[Column]:
+        """Return the arrays that have a row for each memory."""
+        return [self._ids, self._flags]
+
+    def keep_payloads(self, rows: Rows) -> None:
+        """Keep the payloads of ``rows``."""
         if self._payload is not None:
             self._payload = [self._payload[row] for row in rows.tolist()]
-        self._ids.keep(rows)
-        self._flags.keep(rows)
+
+    def mark(self) -> tuple[int, bool]:
+        """Return what ``truncate`` needs to come back to here."""
+        return self.next_id, self._payload is not None
+
+    def truncate(self, n: int, mark: tuple[int, bool]) -> None:
+        """Keep the first ``n`` rows, as if no other had been appended since ``mark``."""
+        for column in self.columns():
+            column.truncate(min(n, len(column.rows)))
+        self.next_id, payloads = mark
+        self._payload = self._payload[:n] if payloads and self._payload is not None else None
 
     def state(self) -> dict[str, Any]:
         """Return copies of the arrays; payloads are referred to."""
@@ -160,9 +176,11 @@ def as_payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
         return None
     if single:
         return [payload]
-    sequence = isinstance(payload, Sequence) and not isinstance(payload, str | bytes)
-    if not sequence and not (isinstance(payload, np.ndarray) and payload.ndim):
-        raise InvalidShape(f"payload: {payload!r} was given for {n} patterns; give a sequence of {n}, one for each.")
+    listed = isinstance(payload, Sized) and isinstance(payload, Iterable)
+    if not listed or isinstance(payload, str | bytes | Mapping | Set) or getattr(payload, "ndim", 1) == 0:
+        raise InvalidShape(
+            f"payload: one {type(payload).__name__} was given for {n} patterns; give a list of {n}, one for each."
+        )
     if len(payload) != n:
         raise InvalidShape(f"payload: {len(payload)} were given for {n} patterns; give one for each.")
     return list(payload)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import LARGEST, as_vector, check_flag, check_integer, check_number, choose
+from mossy.arrays import LARGEST, as_vector, check_flag, check_fraction, check_integer, check_number, choose
 from mossy.clock import Clock, Seconds, Steps, check_time
-from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidParameter, InvalidTime
-from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED, Catalog, as_payloads
+from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidInput, InvalidParameter, InvalidTime
+from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, as_payloads
+from mossy.memory.draw import draw, generator
 from mossy.memory.duplicates import merge
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
-from mossy.memory.short_term import ShortTerm, weakest
-from mossy.pathway import Links
+from mossy.memory.short_term import NONE, ShortTerm, weakest
+from mossy.memory.store import Store
 from mossy.recall import Lone, Recall, Settings, gather, lone, settle
 from mossy.separation import Separation
 from mossy.similarity import Similarity
-from mossy.strength import LAWS, LinearLaw, Strengths, as_law
+from mossy.strength import LAWS, LinearLaw, as_law
 from mossy.substrate.index import Index
 
 __all__ = ["Memory"]
 
 Rows = NDArray[np.intp]
 
+Excited = tuple[Rows, NDArray[np.float64]]  # rows and activities (c, w), 0 where there is nothing to reinforce
+
+CUES = 256  # cues answered at once
 NOTICED = 0.01  # activity from which a recalled memory is reinforced: at most 100 memories a cue
-SMALL = 4096  # rows up to which forgetting compacts at once
 COMPLETION = 8  # steps of completion of a partial cue, unless set
 KEEP = {"all": False, "frequent": True}
 
@@ -49,6 +54,9 @@ class Memory:
         unit.
     delta
         δ ≥ 0: the difference in similarity that no difference in strength can outweigh; 0 switches the prior off.
+    familiar
+        How far on the way from an unrelated key to a perfect fit the best memory must lie, from 0 to 1, for a recall to
+        count as recognised, and to be reinforced. ``reinforce`` excites what was recalled below it.
     links
         The most links of a memory to others; 0 keeps none. They fade by the same law.
     association
@@ -79,6 +87,7 @@ class Memory:
         beta: float | None = None,
         law: str | LinearLaw = "power_law",
         delta: float = 0.002,
+        familiar: float = 0.75,
         links: int = 0,
         association: float = 0.0,
         short_term: int = 1024,
@@ -87,31 +96,32 @@ class Memory:
         merge: float | None = 0.0,
         clock: Clock | None = None,
     ) -> None:
-        self._index = Index(similarity, separation, beta)
+        index = Index(similarity, separation, beta)
         self._law = as_law(law)
         self._settings = Settings(
-            check_number(delta, "Memory.delta", 0), check_number(association, "Memory.association", 0)
+            check_number(delta, "Memory.delta", 0, 1e6),
+            check_number(association, "Memory.association", 0),
+            check_fraction(familiar, "Memory.familiar"),
         )
-        most = check_integer(links, "Memory.links", 0)
+        most = check_integer(links, "Memory.links", 0, 1024)
         if self._settings.gain > 0 and most == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
-        self._links = Links(most, self._law) if most else None
         self._keep = keep
         self._capacity = None if capacity is None else check_integer(capacity, "Memory.capacity", 1)
         self._merge = None if merge is None else check_number(merge, "Memory.merge", 0)
-        if self._merge and not self._index.similarity.reflexive:
+        if self._merge and not index.similarity.reflexive:
             raise InvalidParameter(
-                f"Memory.merge: {self._merge:g} was given with {self._index.similarity.name!r}, by which a longer key fits "
-                "better than an equal one; 0 or None is allowed, or another similarity."
+                f"Memory.merge: {self._merge:g} was given with {index.similarity.name!r}, by which a longer key "
+                "fits better than an equal one; 0 or None is allowed, or another similarity."
             )
         if clock is not None and not isinstance(clock, Clock):
             raise InvalidDtype(f"Memory.clock: {clock!r} was given; mossy.Seconds() or mossy.Steps() is allowed.")
         self._clock = Seconds() if clock is None else clock
-        self._strengths = Strengths(self._law)
-        self._catalog = Catalog()
-        self._short = ShortTerm(check_integer(short_term, "Memory.short_term", 1), choose(KEEP, keep, "keep"))
+        short = ShortTerm(check_integer(short_term, "Memory.short_term", 1), choose(KEEP, keep, "keep"))
+        self._store = Store(index, self._law, most, short)
         self._latest = 0.0
         self._lock = threading.RLock()
+        self._process = os.getpid()
 
     # -- the four verbs -----------------------------------------------------------------------------------------
 
@@ -140,7 +150,8 @@ class Memory:
         Returns
         -------
         int or array
-            The id, or the ids ``(n,)``. Ids rise and are never used again.
+            The id, or the ids ``(n,)``. Ids rise and are never used again. Of a batch larger than the capacity, or than
+            short-term memory where only the frequent is kept, the first are gone already.
 
         Raises
         ------
@@ -149,21 +160,15 @@ class Memory:
         FullMemory
             The capacity is used up by pinned memories. Nothing was stored.
         """
-        with self._lock:
-            keys, answers = self._index.check(patterns, values)
+        with self._held():
+            keys, answers = self._store.index.check(patterns, values, "patterns")
             single = np.ndim(np.asarray(patterns)) == 1
             payloads = as_payloads(payload, len(keys), single)
             pin = check_flag(pin, "store.pin")
             self._check_room(len(keys), pin)
             now = self._now()
-            alive = self._catalog.alive() if self._links is not None else np.empty(0, np.intp)
-            rows = self._index.write(keys, answers)
-            self._strengths.append(len(rows), now)
-            ids = self._catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
-            if self._links is not None:
-                self._links.append(len(rows), now, int(alive[-1]) if len(alive) else None)
-            self._erase(self._short.enter(rows, self._catalog, self._strengths, now))
-            self._keep_capacity(self._catalog.present(ids), now)
+            ids = self._store.append(keys, answers, payloads, pin, now)
+            self._keep_capacity(self._store.catalog.present(ids), now)
             return int(ids[0]) if single else ids
 
     def recall(
@@ -198,76 +203,109 @@ class Memory:
         InvalidInput
             Wrong shape or dtype, NaN, a mask of another shape, nothing known, ``k`` out of range.
         """
-        with self._lock:
+        with self._held():
             if len(self) == 0:
                 raise EmptyMemory("recall: the memory holds nothing; store at least one pattern first.")
-            cues, single, mask = self._index.check_cues(cue, known)
+            store = self._store
+            cues, single, mask = store.index.check_cues(cue, known)
             k = check_integer(k, "recall.k", 1, len(self))
+            reinforce = check_flag(reinforce, "recall.reinforce")
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._now()
-            prepared = self._index.prepare(cues, mask)
-            if single and k == 1 and self._settings.gain == 0 and (limit == 1 or self._index.similarity.distance):
-                only = lone(self._index, prepared, self._settings)
+            if single and k == 1 and self._settings.gain == 0 and (limit == 1 or store.index.similarity.distance):
+                prepared = store.index.prepare(cues, mask)
+                only = lone(store.index, prepared, self._settings)
                 if only is not None:
-                    return self._recall_lone(only, float(prepared.familiar[0]), now, reinforce)
-            table = gather(self._index, self._strengths, self._links, prepared, k, self._settings, now)
-            activity = self._index.separation.activity(table.total, len(self))
-            pattern, taken, energy = settle(self._index, prepared.exact, mask, prepared, table, activity, limit)
-            familiar = table.fit[:, 0] >= prepared.familiar
-            best = table.rows[:, :k]
-            parts = (table.similarity, table.prior, table.association, table.total, table.fit)
-            found = (
-                self._catalog.ids[best],
-                [[self._catalog.payload(row) for row in line] for line in best.tolist()],
-                activity[:, :k],
-                energy,
-                familiar,
-                taken,
-                np.stack([part[:, :k] for part in parts], axis=-1),
-                *self._strengths.modes(best, now),
-            )
+                    threshold = float(prepared.from_unrelated(self._settings.familiar)[0])
+                    return self._recall_lone(only, threshold, now, reinforce)
+            blocks = []
+            for first in range(0, len(cues), CUES):
+                part = slice(first, first + CUES)
+                known_part = mask if mask is None or len(mask) == 1 else mask[part]
+                blocks.append(self._answer(cues[part], known_part, k, limit, now))
             if reinforce:
-                self._reinforce_recalled(table.rows, activity, familiar, now)
-            recalled = Recall(pattern, *found, self._law)
+                self._reinforce_recalled([excited for _, excited in blocks], now)
+            recalled = Recall.together([block for block, _ in blocks])
             return recalled.first() if single else recalled
 
+    def _answer(
+        self, cues: NDArray[Any], mask: NDArray[np.bool_] | None, k: int, limit: int, now: float
+    ) -> tuple[Recall, Excited]:
+        """Return what a block of cues recalls, and what of it is to be reinforced."""
+        index, catalog = self._store.index, self._store.catalog
+        prepared = index.prepare(cues, mask)
+        table = gather(index, self._store.strengths, self._store.links, prepared, k, self._settings, now)
+        activity = index.separation.activity(table.total, len(self))
+        pattern, taken, energy = settle(index, prepared.exact, mask, prepared, table, activity, limit)
+        familiar = table.fit[:, 0] >= prepared.from_unrelated(self._settings.familiar)
+        best = table.rows[:, :k]
+        parts = (table.similarity, table.prior, table.association, table.total, table.fit)
+        recalled = Recall(
+            pattern,
+            catalog.ids[best],
+            [[catalog.payload(row) for row in line] for line in best.tolist()],
+            activity[:, :k],
+            energy,
+            familiar,
+            taken,
+            np.stack([part[:, :k] for part in parts], axis=-1),
+            *self._store.strengths.modes(best, now),
+            self._law,
+        )
+        noticed = (activity >= NOTICED) & familiar[:, None]
+        widest = int(noticed.sum(axis=1).max())
+        order = np.argsort(~noticed, axis=1, kind="stable")[:, :widest]
+        return recalled, (np.take_along_axis(table.rows, order, 1), np.take_along_axis(activity * noticed, order, 1))
+
+    def _reinforce_recalled(self, blocks: list[Excited], now: float) -> None:
+        links = self._store.links
+        if links is not None:
+            for rows, activity in blocks:
+                for i in np.flatnonzero(activity[:, 1:].any(axis=1)):
+                    others = rows[i, 1:][: links.most]
+                    amounts = (activity[i, 0] * activity[i, 1:])[: links.most]
+                    links.strengthen(np.repeat(rows[i, :1], len(others)), others, amounts, now)
+        rows, activity = (np.concatenate([block[part].ravel() for block in blocks]) for part in range(2))
+        if activity.any():
+            self._store.excite(rows[activity > 0], activity[activity > 0], now)
+
     def _recall_lone(self, only: Lone, threshold: float, now: float, reinforce: bool) -> Recall:
-        row = int(only.rows[0])
+        store, row = self._store, int(only.rows[0])
         familiar = only.fit >= threshold
         recalled = Recall(
-            self._index.values[row].copy(),
-            self._catalog.ids[only.rows],
-            [self._catalog.payload(row)],
+            store.index.values[row].copy(),
+            store.catalog.ids[only.rows],
+            [store.catalog.payload(row)],
             np.ones(1),
             only.energy,
             familiar,
             1,
             np.array([[only.evidence, 0.0, 0.0, only.evidence, only.fit]]),
-            *self._strengths.modes(only.rows, now),
+            *store.strengths.modes(only.rows, now),
             self._law,
         )
         if reinforce and familiar:
-            self._excite(only.rows, np.ones(1), now)
+            store.excite(only.rows, np.ones(1), now)
         return recalled
 
     def consolidate(self) -> Consolidation:
-        """Move short-term memory into long-term memory, as ``keep`` decides, and merge, as ``merge`` decides.
+        """Merge duplicates, as ``merge`` decides, and make short-term memory long-term, as ``keep`` decides.
 
         Merged memories become one: with the key of the strongest, never an average; with the sum of their strengths,
-        which the linear law makes exact; with all their ids, any of which names it from now on.
+        which the linear law makes exact; with all their ids, any of which names it from now on. What was stored again
+        counts as used.
         """
-        with self._lock:
+        with self._held():
             now = self._now()
-            before, long = len(self), self._catalog.having(LONG)
-            self._erase(self._short.leave(self._short.rows, self._catalog))
+            store = self._store
+            merged = NONE
+            if self._merge is not None and len(self):
+                merged = merge(store.index, store.catalog, store.strengths, store.links, self._merge, now)
+                store.erase(merged)
+            before, long = len(self), store.catalog.having(LONG)
+            store.erase(store.short.leave(store.short.rows, store.catalog))
             let_go = before - len(self)
-            moved = self._catalog.having(LONG) - long
-            if self._merge is None or not len(self):
-                return Consolidation(moved, let_go, 0)
-            parts = (self._index, self._catalog, self._strengths, self._links)
-            merged = merge(*parts, self._merge, now)
-            self._erase(merged)
-            return Consolidation(moved, let_go, len(merged))
+            return Consolidation(store.catalog.having(LONG) - long, let_go, len(merged))
 
     def forget(self, ids: int | Iterable[int]) -> None:
         """Forget memories exactly: key, value, payload, strength and links, as if they had not been stored.
@@ -282,8 +320,9 @@ class Memory:
         UnknownMemory
             One of the ids is not there. Nothing was forgotten.
         """
-        with self._lock:
-            self._erase(np.unique(self._catalog.rows_of(ids)))
+        with self._held():
+            self._store.finish()
+            self._store.erase(np.unique(self._store.catalog.rows_of(ids)))
 
     # -- strength -----------------------------------------------------------------------------------------------
 
@@ -295,8 +334,8 @@ class Memory:
         UnknownMemory, InvalidInput
             Nothing was changed.
         """
-        with self._lock:
-            rows = self._catalog.rows_of(ids)
+        with self._held():
+            rows = self._store.catalog.rows_of(ids)
             amounts = as_vector(amount, "reinforce.amount", len(rows))
             if (amounts <= 0).any() or (amounts > LARGEST).any():
                 raise InvalidParameter(
@@ -304,27 +343,21 @@ class Memory:
                     f"{LARGEST:g} is allowed."
                 )
             now = self._now()
-            self._excite(rows, amounts, now)
+            self._store.excite(rows, amounts, now)
 
     def strength(self, ids: int | Iterable[int]) -> Any:
         """Return the short and the long part of the strength now: ``(2,)`` for one id, ``(n, 2)`` for several."""
-        with self._lock:
-            rows = self._catalog.rows_of(ids)
-            both = np.stack(self._law.split(*self._strengths.modes(rows, self._now())), axis=-1)
+        with self._held():
+            rows = self._store.catalog.rows_of(ids)
+            both = np.stack(self._law.split(*self._store.strengths.modes(rows, self._now())), axis=-1)
             return both[0] if isinstance(ids, int | np.integer) else both
 
     def pin(self, ids: int | Iterable[int], pinned: bool = True) -> None:
-        """Never forget these memories by capacity or consolidation; ``pinned=False`` takes that back.
-
-        Raises
-        ------
-        UnknownMemory
-            Nothing was changed.
-        """
-        with self._lock:
-            rows = self._catalog.rows_of(ids)
+        """Never forget these by capacity or consolidation; False takes that back. Raises ``UnknownMemory``."""
+        with self._held():
+            rows = self._store.catalog.rows_of(ids)
             pinned = check_flag(pinned, "pin.pinned")
-            flags = self._catalog.flags
+            flags = self._store.catalog.flags
             flags[rows] = flags[rows] | PINNED if pinned else flags[rows] & ~PINNED
 
     def replay(
@@ -353,50 +386,52 @@ class Memory:
         ------
         EmptyMemory, InvalidInput
         """
-        with self._lock:
+        with self._held():
             if len(self) == 0:
                 raise EmptyMemory("replay: the memory holds nothing; store at least one pattern first.")
             n = check_integer(n, "replay.n", 1, len(self))
-            random = _generator(seed)
+            random = generator(seed)
             if surprise is not None and not callable(surprise):
                 raise InvalidDtype(f"replay.surprise: {surprise!r} was given; a function of a Replay is allowed.")
-            rows = self._catalog.alive()
-            odds = self._strengths.log(rows, self._now())
+            rows = self._store.catalog.alive()
+            odds = self._store.strengths.log(rows, self._now())
             if surprise is None:
-                return self._replay(rows[_draw(odds, n, random)])
-            pool = _draw(odds, min(8 * n, len(rows)), random)
-            weight = as_vector(surprise(self._replay(rows[pool])), "replay.surprise", len(pool))
+                return self._replay(rows[draw(odds, n, random)])
+            pool = draw(odds, min(8 * n, len(rows)), random)
+            seen = self._replay(rows[pool])
+            weight = as_vector(surprise(seen), "replay.surprise", len(pool))
             if (weight < 0).any():
                 raise InvalidParameter(f"replay.surprise: {weight.min():g} was returned; at least 0 is allowed.")
             with np.errstate(divide="ignore"):
-                return self._replay(rows[pool[_draw(np.log(weight), n, random)]])
+                drawn = seen.ids[draw(np.log(weight), n, random)]
+            return self._replay(self._store.catalog.rows_of(drawn))  # by id, in case the function changed the memory
 
     # -- what is there ------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._store.index)
 
     def __contains__(self, id: object) -> bool:
-        return isinstance(id, int | np.integer) and not isinstance(id, bool) and self._catalog.holds(int(id))
+        return isinstance(id, int | np.integer) and not isinstance(id, bool) and self._store.catalog.holds(int(id))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.ids.tolist())
 
     def __getitem__(self, id: int) -> Stored:
         """Return one memory by its id, without recalling it, or raise ``UnknownMemory``."""
-        with self._lock:
+        with self._held():
             if not isinstance(id, int | np.integer):
                 raise InvalidDtype(
                     f"memory[id]: {id!r} was given; one integer is allowed. Several go to recall or forget."
                 )
-            row = int(self._catalog.rows_of(id)[0])
+            row = int(self._store.catalog.rows_of(id)[0])
             short, long = self.strength(id)
-            flags = self._catalog.flags[row]
+            flags = self._store.catalog.flags[row]
             return Stored(
-                ids=self._catalog.names(row),
-                pattern=self._index.keys[row].copy(),
-                value=self._index.values[row].copy(),
-                payload=self._catalog.payload(row),
+                ids=self._store.catalog.names(row),
+                pattern=self._store.index.keys[row].copy(),
+                value=self._store.index.values[row].copy(),
+                payload=self._store.catalog.payload(row),
                 short=float(short),
                 long=float(long),
                 pinned=bool(flags & PINNED),
@@ -407,60 +442,63 @@ class Memory:
     @property
     def ids(self) -> NDArray[np.int64]:
         """The ids of all memories, rising."""
-        with self._lock:
-            return self._catalog.ids[self._catalog.alive()]
+        with self._held():
+            return self._store.catalog.ids[self._store.catalog.alive()]
 
     @property
     def short_term(self) -> NDArray[np.int64]:
         """The ids in short-term memory, in the order in which they entered."""
-        with self._lock:
-            return self._catalog.ids[self._short.rows]
+        with self._held():
+            return self._store.catalog.ids[self._store.short.rows]
 
     def stats(self) -> Stats:
         """Return what the memory holds and how it is set."""
-        with self._lock:
-            links = 0 if self._links is None else self._links.nbytes
-            held = self._index.nbytes + self._strengths.nbytes + self._catalog.nbytes + self._short.rows.nbytes + links
+        with self._held():
+            store = self._store
+            links = 0 if store.links is None else store.links.nbytes
+            held = store.index.nbytes + store.strengths.nbytes + store.catalog.nbytes + store.short.rows.nbytes + links
             return Stats(
                 memories=len(self),
-                short_term=len(self._short.rows),
-                long_term=self._catalog.having(LONG),
-                pinned=self._catalog.having(PINNED),
+                short_term=len(self._store.short.rows),
+                long_term=self._store.catalog.having(LONG),
+                pinned=self._store.catalog.having(PINNED),
                 capacity=self._capacity,
-                d=self._index.d,
-                d_value=self._index.d_value,
+                d=self._store.index.d,
+                d_value=self._store.index.d_value,
                 bytes=held,
-                bytes_of_patterns=self._index.bytes_of_patterns,
-                similarity=self._index.similarity.name,
-                separation=self._index.separation.name,
-                beta=self._index.beta,
+                bytes_of_patterns=self._store.index.bytes_of_patterns,
+                similarity=self._store.index.similarity.name,
+                separation=self._store.index.separation.name,
+                beta=self._store.index.beta,
                 law=self._law.name,
                 keep=self._keep,
             )
 
     def __repr__(self) -> str:
-        return f"Memory(memories={len(self)}, short_term={len(self._short.rows)}, d={self._index.d})"
+        return f"Memory(memories={len(self)}, short_term={len(self._store.short.rows)}, d={self._store.index.d})"
 
     def state(self) -> dict[str, Any]:
         """Return all that makes up the memory: configuration, and copies of its arrays. Payloads are referred to."""
-        with self._lock:
-            self._compact()
+        with self._held():
+            now = self._now()
+            self._store.compact()
             return {
-                "index": self._index.state(),
+                "index": self._store.index.state(),
                 "law": (self._law.name, dict(self._law.parameters)),
                 "delta": self._settings.delta,
                 "association": self._settings.gain,
-                "links": 0 if self._links is None else self._links.most,
-                "short_term": self._short.size,
+                "familiar": self._settings.familiar,
+                "links": 0 if self._store.links is None else self._store.links.most,
+                "short_term": self._store.short.size,
                 "keep": self._keep,
                 "capacity": self._capacity,
                 "merge": self._merge,
-                "strengths": self._strengths.state(),
-                "linked": None if self._links is None else self._links.state(),
-                "catalog": self._catalog.state(),
-                "short": self._short.rows.copy(),
+                "strengths": self._store.strengths.state(),
+                "linked": None if self._store.links is None else self._store.links.state(),
+                "catalog": self._store.catalog.state(),
+                "short": self._store.short.rows.copy(),
                 "clock": self._clock.name,
-                "now": self._clock.now(),
+                "now": now,
             }
 
     @classmethod
@@ -479,6 +517,8 @@ class Memory:
         ------
         InvalidTime, InvalidParameter
         """
+        if not set(cls().state()) <= set(state or ()):
+            raise InvalidInput("Memory.from_state: this is not a state of a Memory; give what state() returned, whole.")
         name, parameters = state["law"]
         if clock is None:
             if state["clock"] not in ("seconds", "steps"):
@@ -488,49 +528,26 @@ class Memory:
             law=choose(LAWS, name, "law")(**parameters),
             **{
                 part: state[part]
-                for part in ("delta", "association", "links", "short_term", "keep", "capacity", "merge")
+                for part in ("delta", "association", "familiar", "links", "short_term", "keep", "capacity", "merge")
             },
             clock=clock,
         )
         memory._latest = state["now"]
         memory._now()
-        memory._index = Index.from_state(state["index"])
-        memory._strengths.restore(state["strengths"], memory._clock.now())
-        if memory._links is not None:
-            memory._links.restore(state["linked"])
-        memory._catalog.restore(state["catalog"])
-        memory._short.rows = state["short"].copy()
+        memory._store.index = Index.from_state(state["index"])
+        memory._store.strengths.restore(state["strengths"], memory._clock.now())
+        if memory._store.links is not None:
+            memory._store.links.restore(state["linked"])
+        memory._store.catalog.restore(state["catalog"])
+        memory._store.short.rows = state["short"].copy()
         return memory
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
-        if len(rows) > 1:
-            rows, place = np.unique(rows, return_inverse=True)
-            every, amounts = amounts, np.zeros(len(rows))
-            np.add.at(amounts, place, every)
-        self._strengths.excite(rows, amounts, now)
-        flags = self._catalog.flags[rows]
-        self._catalog.flags[rows] = flags | USED
-        if not (flags & SHORT).all():
-            self._erase(self._short.enter(rows[flags & SHORT == 0], self._catalog, self._strengths, now))
-
-    def _reinforce_recalled(
-        self, rows: Rows, activity: NDArray[np.float64], familiar: NDArray[np.bool_], now: float
-    ) -> None:
-        noticed = (activity >= NOTICED) & familiar[:, None]
-        if self._links is not None:
-            for i in np.flatnonzero(noticed[:, 1:].any(axis=1)):
-                others = np.flatnonzero(noticed[i])[1 : self._links.most + 1]
-                amounts = activity[i, 0] * activity[i, others]
-                self._links.strengthen(np.repeat(rows[i, :1], len(others)), rows[i, others], amounts, now)
-        if noticed.any():
-            self._excite(rows[noticed], activity[noticed], now)
-
     def _check_room(self, n: int, pin: bool) -> None:
         if self._capacity is None:
             return
-        pinned = self._catalog.having(PINNED)
+        pinned = self._store.catalog.having(PINNED)
         if pinned >= self._capacity or (pin and pinned + n > self._capacity):
             raise FullMemory(
                 f"store: the capacity is {self._capacity} and {pinned} memories are pinned; unpin or forget some, or "
@@ -542,13 +559,20 @@ class Memory:
         excess = 0 if self._capacity is None else len(self) - self._capacity
         if excess <= 0:
             return
-        free = np.flatnonzero(self._catalog.flags & (PINNED | GONE) == 0)
+        free = np.flatnonzero(self._store.catalog.flags & (PINNED | GONE) == 0)
         old = free[free < new[0]]
-        out = old if excess >= len(old) else weakest(old, excess, self._strengths, now)
-        self._erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+        out = old if excess >= len(old) else weakest(old, excess, self._store.strengths, now)
+        self._store.erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+
+    def _held(self) -> threading.RLock:
+        """Return the lock to hold; a forked child has its own, since a thread that is not there may hold the other."""
+        if os.getpid() != self._process:
+            self._lock, self._process = threading.RLock(), os.getpid()
+        return self._lock
 
     def _now(self) -> float:
-        """Return the time of the clock, or raise ``InvalidTime``."""
+        """Finish what an interruption left, and return the time of the clock, or raise ``InvalidTime``."""
+        self._store.finish()
         now = check_time(self._clock.now(), "clock")
         if now < self._latest:
             raise InvalidTime(
@@ -558,41 +582,16 @@ class Memory:
         self._latest = now
         return now
 
-    def _erase(self, rows: Rows) -> None:
-        if not len(rows):
-            return
-        self._index.erase(rows)
-        self._strengths.erase(rows)
-        if self._links is not None:
-            self._links.erase(rows)
-        self._catalog.erase(rows)
-        self._short.drop_gone(self._catalog)
-        if self._index.rows <= SMALL or len(self._index.silent) > self._index.rows // 8:
-            self._compact()
-
-    def _compact(self) -> None:
-        if not len(self._index.silent):
-            return
-        kept = self._index.compact()
-        place = np.full(len(self._catalog.ids), -1, np.intp)
-        place[kept] = np.arange(len(kept))
-        self._short.rows = place[self._short.rows]
-        if self._links is not None:
-            self._links.keep(kept)
-        self._strengths.keep(kept)
-        self._catalog.keep(kept)
-
     def _replay(self, rows: Rows) -> Replay:
-        payload = [self._catalog.payload(row) for row in rows.tolist()]
-        return Replay(self._catalog.ids[rows], self._index.keys[rows], self._index.values[rows], payload)
+        catalog, index = self._store.catalog, self._store.index
+        payload = [catalog.payload(row) for row in rows.tolist()]
+        return Replay(catalog.ids[rows], index.keys[rows], index.values[rows], payload)
 
+    def __copy__(self) -> Memory:
+        return Memory.from_state(self.state(), self._clock)
 
-def _generator(seed: int | np.random.Generator) -> np.random.Generator:
-    return (
-        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_integer(seed, "replay.seed", 0))
-    )
+    def __deepcopy__(self, memo: dict[int, Any]) -> Memory:
+        return Memory.from_state(copy.deepcopy(self.state(), memo), copy.deepcopy(self._clock, memo))
 
-
-def _draw(log_odds: NDArray[np.float64], n: int, random: np.random.Generator) -> Rows:
-    """Draw ``n`` without repeats, with odds given as logarithms: the greatest of ``ln odds + Gumbel noise``."""
-    return np.argsort(-(log_odds + random.gumbel(size=len(log_odds))), kind="stable")[:n]
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput("a Memory is not pickled; state() and Memory.from_state() carry it as arrays and settings.")

@@ -111,14 +111,15 @@ class Links:
         self._target.rows[pointing] = NONE
         self._modes.rows[pointing] = 0
 
-    def keep(self, rows: Rows) -> None:
-        """Keep ``rows``, in this order; links to others are removed and the rest point to the new rows."""
-        place = np.full(len(self._when.rows) + 1, NONE, np.int32)
-        place[rows] = np.arange(len(rows), dtype=np.int32)
-        for column in (self._target, self._modes, self._when):
-            column.keep(rows)
-        self._target.rows[:] = place[self._target.rows]
-        self._modes.rows[self._target.rows == NONE] = 0
+    def columns(self) -> list[Column]:
+        """Return the arrays that have a row for each memory."""
+        return [self._target, self._modes, self._when]
+
+    def moved(self, place: NDArray[np.intp]) -> None:
+        """Take note that row ``i`` is now row ``place[i]``, -1 for none, which ends the links to it."""
+        there = np.append(place, NONE)[self._target.rows].astype(np.int32)
+        self._modes.rows[there == NONE] = 0
+        self._target.rows[:] = there
 
     @property
     def nbytes(self) -> int:

@@ -32,10 +32,13 @@ class Settings:
         δ: the difference in similarity that no difference in strength can outweigh.
     gain
         ``g_a``: the evidence of one unit of association.
+    familiar
+        How far on the way from an unrelated key to a perfect fit recognition begins, from 0 to 1.
     """
 
     delta: float
     gain: float
+    familiar: float = 0.75
 
 
 def prior(log_strength: NDArray[Any], log_reference: NDArray[Any], beta: float, delta: float) -> NDArray[Any]:

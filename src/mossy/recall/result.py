@@ -71,6 +71,8 @@ class Recall:
         For each cue a list of the ``k`` payloads.
     probability
         ``(c, k)``: ``separation(evidence)``, over all memories.
+    fit
+        ``(c, k)``: their similarity to the cue.
     strength
         ``(c, k, 2)``: the short and the long part of their strengths when they were recalled.
     energy
@@ -95,10 +97,25 @@ class Recall:
     _elapsed: Any
     _law: LinearLaw
 
+    @staticmethod
+    def together(blocks: list[Recall]) -> Recall:
+        """Return one batch of several."""
+        if len(blocks) == 1:
+            return blocks[0]
+        parts = {part.name: [getattr(block, part.name) for block in blocks] for part in fields(Recall)}
+        law = parts.pop("_law")[0]
+        payload = [line for block in parts.pop("payload") for line in block]
+        return Recall(**{name: np.concatenate(part) for name, part in parts.items()}, payload=payload, _law=law)
+
     def first(self) -> Recall:
         """Return what was recalled for the first cue of a batch, without the axis of the batch."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         return Recall(**{name: part if name == "_law" else part[0] for name, part in parts.items()})
+
+    @property
+    def fit(self) -> NDArray[np.float64]:
+        """``(c, k)``: the bare similarity of each memory to the cue."""
+        return np.asarray(self._parts[..., 4])
 
     @property
     def strength(self) -> NDArray[np.float64]:

@@ -101,9 +101,8 @@ class Cues:
         ``(c, d)`` or ``(1, d)`` in float64, 1 where known; None when all is known.
     scale
         ``(c,)`` or ``(1,)``: what one unit of similarity is worth.
-    familiar
-        ``(c,)`` or ``(1,)``: the similarity from which a key counts as recognised, three quarters of the way from an
-        unrelated key to a perfect fit.
+    unrelated, perfect
+        ``(c,)`` or ``(1,)``, and a number: the similarity to expect of an unrelated key, and of a perfect fit.
     scan
         The cues ``(c, d)`` in float32, scaled for the scan; with ``columns``, those entries alone.
     mask
@@ -115,10 +114,15 @@ class Cues:
     exact: NDArray[np.float64]
     known: NDArray[np.float64] | None
     scale: NDArray[np.float64]
-    familiar: NDArray[np.float64]
+    unrelated: NDArray[np.float64]
+    perfect: float
     scan: NDArray[np.float32]
     mask: NDArray[np.float32] | None
     columns: NDArray[np.intp] | None = None
+
+    def from_unrelated(self, share: float) -> NDArray[np.float64]:
+        """Return the similarity that lies this share of the way from an unrelated key to a perfect fit."""
+        return self.unrelated + share * (self.perfect - self.unrelated)
 
     def sharing(self) -> Cues:
         """Return the cues for a scan of the columns that they all know, if they share one mask."""
@@ -137,7 +141,8 @@ class Cues:
             self.exact[rows],
             None if self.known is None else cut(self.known),
             cut(self.scale),
-            cut(self.familiar),
+            cut(self.unrelated),
+            self.perfect,
             self.scan[rows],
             None if self.mask is None else cut(self.mask),
             self.columns,

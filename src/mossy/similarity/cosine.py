@@ -36,9 +36,8 @@ class Cosine(Similarity):
         """Scale the cues to the length 1 over the known entries."""
         mask = None if known is None else known.astype(np.float64)
         unit = cues * _inverse_length(np.einsum("cd,cd->c", cues, cues))[:, None]
-        familiar = 1 - (1 - keys.unrelated(mask)) / 4
         scan = None if mask is None else mask.astype(np.float32)
-        return Cues(cues, mask, np.ones(1), familiar, unit.astype(np.float32), scan)
+        return Cues(cues, mask, np.ones(1), keys.unrelated(mask), 1.0, unit.astype(np.float32), scan)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return a matrix product over the lengths of the keys; with a mask, over their lengths under it."""

@@ -38,8 +38,7 @@ class Dot(Similarity):
         """Scale the cues by ``1/σ²``."""
         mask = None if known is None else known.astype(np.float64)
         scale = keys.scale("power", mask)
-        familiar = 1 - (1 - keys.unrelated(mask)) / 4
-        return Cues(cues, mask, scale, familiar, (cues / scale[:, None]).astype(np.float32), None)
+        return Cues(cues, mask, scale, keys.unrelated(mask), 1.0, (cues / scale[:, None]).astype(np.float32), None)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return one matrix product."""

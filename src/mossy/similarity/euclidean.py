@@ -12,7 +12,7 @@ from mossy.similarity.base import UNIT, Cues, KeyStatistics, Similarity, lengths
 __all__ = ["Euclidean"]
 
 
-FAMILIAR = np.array([-0.25])
+UNRELATED = np.array([-1.0])
 
 
 @final
@@ -43,7 +43,7 @@ class Euclidean(Similarity):
         scale = keys.scale("variance", mask)
         scan = (cues / scale[:, None]).astype(np.float32)
         scaled = None if mask is None else (0.5 * mask / scale[:, None]).astype(np.float32)
-        return Cues(cues, mask, scale, FAMILIAR, scan, scaled)
+        return Cues(cues, mask, scale, UNRELATED, 0.0, scan, scaled)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return ``(k·q - ½‖k‖²)/σ²``: one matrix product, two with a mask."""

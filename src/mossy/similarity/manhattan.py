@@ -14,7 +14,7 @@ __all__ = ["Manhattan"]
 COMPILED_FROM = 4_000_000  # differences, above which the compiled loop is faster in spite of its start
 
 
-FAMILIAR = np.array([-0.25])
+UNRELATED = np.array([-1.0])
 
 
 @final
@@ -42,7 +42,7 @@ class Manhattan(Similarity):
         mask = None if known is None else known.astype(np.float64)
         scale = keys.scale("deviation", mask)
         scan = None if mask is None else mask.astype(np.float32)
-        return Cues(cues, mask, scale, FAMILIAR, cues.astype(np.float32), scan)
+        return Cues(cues, mask, scale, UNRELATED, 0.0, cues.astype(np.float32), scan)
 
     def scores(self, cues: Cues, keys: NDArray[np.float32], norms: NDArray[Any] | None) -> NDArray[np.float32]:
         """Return the distances, summed entry by entry."""

@@ -49,8 +49,8 @@ def power_law(
     Anderson & Schooler (1991), Psychological Science 2(6), 396–408, doi:10.1111/j.1467-9280.1991.tb00174.x.
     """
     exponent = check_number(exponent, "power_law.exponent", 0, 2, open_low=True)
-    fastest = check_number(fastest, "power_law.fastest", 0, open_low=True)
-    slowest = check_number(slowest, "power_law.slowest", 0, open_low=True)
+    fastest = check_number(fastest, "power_law.fastest", 1e-9, 1e18)
+    slowest = check_number(slowest, "power_law.slowest", 1e-9, 1e18)
     modes = check_integer(modes, "power_law.modes", 2)
     short = check_number(short, "power_law.short", 0, open_low=True)
     if slowest <= fastest:

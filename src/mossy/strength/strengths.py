@@ -93,10 +93,9 @@ class Strengths:
         self._cache.rows[rows] = -np.inf
         self._due.rows[rows] = np.inf
 
-    def keep(self, rows: Rows) -> None:
-        """Keep ``rows`` in this order and drop the others."""
-        for column in (self._modes, self._when, self._cache, self._due):
-            column.keep(rows)
+    def columns(self) -> list[Column]:
+        """Return the arrays that have a row for each memory."""
+        return [self._modes, self._when, self._cache, self._due]
 
     def _refresh(self, rows: Rows, now: float) -> None:
         logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
@@ -107,7 +106,7 @@ class Strengths:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(column.nbytes for column in (self._modes, self._when, self._cache, self._due))
+        return sum(column.nbytes for column in self.columns())
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the modes and of the times at which they were current."""

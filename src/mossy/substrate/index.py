@@ -16,7 +16,8 @@ from mossy.similarity.scan import exact, scan, seen
 
 __all__ = ["Index"]
 
-SAMPLE = 4096  # keys by which similarities are scaled, at most
+SAMPLE = 1024  # keys by which similarities are scaled, at most
+LONG = 5.0  # medians of length, beyond which a key does not count for the scale
 
 Rows = NDArray[np.intp]
 Patterns = NDArray[np.float32]
@@ -38,8 +39,8 @@ class Index:
     separation
         ``"softmax"``, ``"sparsemax"``, ``"entmax"``, ``"winner"``, ``"polynomial"``, ``"linear"`` or a ``Separation``.
     beta
-        β, above 0, dimensionless: the evidence of one unit of similarity, of which unrelated keys lie about one
-        below a perfect fit. None takes the default of the similarity.
+        β, from 1e-12 to 1e12, dimensionless: the evidence of one unit of similarity, of which unrelated keys lie about
+        one below a perfect fit. None takes the default of the similarity.
 
     Raises
     ------
@@ -60,15 +61,16 @@ class Index:
         self.separation = as_separation(separation)
         if not (self.separation.shift_invariant or self.similarity.zero_based):
             raise InvalidParameter(
-                f"Index.separation: {type(self.separation).__name__} was given with {type(self.similarity).__name__}; "
+                f"separation: {type(self.separation).__name__} was given with {type(self.similarity).__name__}; "
                 "it needs a similarity whose zero means unrelated. Use similarity='dot' or 'cosine', or "
                 "separation='softmax'."
             )
-        self.beta = self.similarity.beta if beta is None else check_number(beta, "Index.beta", 0, open_low=True)
+        self.beta = self.similarity.beta if beta is None else check_number(beta, "beta", 1e-12, 1e12)
         self._keys: Column | None = None
         self._values: Column | None = None
         self._norms: Column | None = None
         self._fitted: KeyStatistics | None = None
+        self._sampled = 0
         self._longest = 0.0
         self.silent: Rows = np.empty(0, np.intp)
 
@@ -116,9 +118,9 @@ class Index:
         """Bytes that the stored keys and values themselves are."""
         return 4 * len(self) * ((self.d or 0) + (0 if self._values is None else self._values.rows.shape[1]))
 
-    def check(self, keys: ArrayLike, values: ArrayLike | None) -> tuple[Patterns, Patterns | None]:
+    def check(self, keys: ArrayLike, values: ArrayLike | None, name: str = "keys") -> tuple[Patterns, Patterns | None]:
         """Return keys and values as batches that can be written, or raise; nothing is changed."""
-        batch, _ = as_batch(keys, "keys", self.d)
+        batch, _ = as_batch(keys, name, self.d)
         if values is None:
             if self._values is not None:
                 raise InvalidShape(
@@ -129,7 +131,11 @@ class Index:
             raise InvalidShape("values: were given; this memory was begun without. Give none, or start another memory.")
         answers, _ = as_batch(values, "values", self.d_value if self._values is not None else None)
         if len(answers) != len(batch):
-            raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
+            read = "one value for one pattern" if np.ndim(np.asarray(values)) == 1 else f"{len(answers)}"
+            raise InvalidShape(
+                f"values: {read} was given for {len(batch)} {name}; give (n, d_value), one row for each. "
+                "Labels and other objects go to payload=."
+            )
         return batch, answers
 
     def write(self, keys: ArrayLike, values: ArrayLike | None = None) -> Rows:
@@ -159,27 +165,25 @@ class Index:
         norms = self.similarity.norms(batch)
         if self._norms is not None and norms is not None:
             self._norms.append(norms)
-        self._fit(first)
-        self._longest = max(self._longest, float(np.sqrt(np.einsum("nd,nd->n", batch, batch).max())))
-        return np.arange(first, self.rows)
-
-    def _fit(self, first: int) -> None:
-        """Count the sampled keys from row ``first`` on, unless the sample changes altogether."""
-        step = _stride(self.rows)
-        if len(self.silent) or step != _stride(first) or (self._fitted is None and first > 0):
+        if self._sampled != _sampled(self.rows):
             self._fitted = None
-            return
-        self._fitted = self._fitted or KeyStatistics(self.keys.shape[1])
-        self._fitted.add(self.keys[first + -first % step :: step])
+        self._longest = max(self._longest, _longest(batch))
+        return np.arange(first, self.rows)
 
     def statistics(self) -> KeyStatistics:
         """Return the statistics of the keys, by which similarities are scaled.
 
-        They are those of every ``2^j``-th key, at most 4,096 of them, and depend on nothing but the keys there are.
+        They are those of the first ``2^j`` keys (all, up to 64), thinned evenly to at most 1,024, without those that
+        are more than five times as long as the median: one key that is not of their kind must not blur all others.
+        They depend on nothing but the keys that are there.
         """
         if self._fitted is None:
-            self._fitted = KeyStatistics(self.keys.shape[1])
-            self._fitted.add(self.keys[self.alive()[:: _stride(len(self))]])
+            self._sampled = _sampled(len(self))
+            keys = self.keys[self.alive()[: self._sampled : max(self._sampled // SAMPLE, 1)]].astype(np.float64)
+            squares = np.einsum("nd,nd->n", keys, keys)
+            usual = squares <= LONG**2 * np.median(squares)
+            self._fitted = KeyStatistics(keys.shape[1])
+            self._fitted.add(keys[usual] if usual.any() else keys)
         return self._fitted
 
     def alive(self) -> Rows:
@@ -200,6 +204,8 @@ class Index:
 
     def rounding(self, cues: Cues) -> NDArray[np.float64]:
         """Return by how much a score in float32 can be off, ``(c,)``."""
+        if self._longest < 0:
+            self._longest = _longest(self.keys)
         return self.similarity.rounding(cues, self._longest)
 
     def scan(self, cues: Cues, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
@@ -251,9 +257,10 @@ class Index:
     ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
         """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
         raw = as_array(cues, "cue")
-        plain = known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous
-        if plain and float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
-            return raw[None], True, None
+        if known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous:
+            with np.errstate(over="ignore", invalid="ignore"):
+                if float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
+                    return raw[None], True, None
         batch, single, mask = as_cues(raw, known, self.d, np.float32)
         return batch, single, None if mask is None or mask.all() else mask
 
@@ -265,12 +272,12 @@ class Index:
         return np.asarray(activity[active] @ self.values[rows[active]].astype(np.float64), np.float32)
 
     def forget(self, keys: ArrayLike, values: ArrayLike | None = None) -> None:
-        """Forget every row whose key (and value, if given) equals one of these, exactly as if it had not been written.
+        """Forget one writing of each of these keys (with its value, if given), the oldest, as if it had not been.
 
         Raises
         ------
         UnknownMemory
-            One of the keys is not stored; nothing was forgotten.
+            One of the keys is not stored, or not so often; nothing was forgotten.
         """
         if self._keys is None:
             raise UnknownMemory("forget: the memory holds nothing; nothing was forgotten.")
@@ -278,39 +285,54 @@ class Index:
         answers = None if values is None else as_batch(values, "values", self.d_value)[0]
         if answers is not None and len(answers) != len(batch):
             raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
-        alive = self.alive()
-        gone = []
+        left = np.ones(self.rows, bool)
+        left[self.silent] = False
         for i, key in enumerate(batch):
-            same = (self.keys[alive] == key).all(axis=1)
+            same = left & (self.keys == key).all(axis=1)
             if answers is not None:
-                same &= (self.values[alive] == answers[i]).all(axis=1)
+                same &= (self.values == answers[i]).all(axis=1)
             if not same.any():
                 raise UnknownMemory(f"forget: no stored key equals item {i}; nothing was forgotten.")
-            gone.append(alive[same])
-        self.erase(np.unique(np.concatenate(gone)))
+            left[same.argmax()] = False
+        self.erase(np.setdiff1d(np.flatnonzero(~left), self.silent))
         self.compact()
 
     def erase(self, rows: Rows) -> None:
         """Silence ``rows`` and overwrite them with zeros; no byte of them is left."""
         self._fitted = None
-        for column in (self._keys, self._values, self._norms):
-            if column is not None:
-                column.rows[rows] = 0
+        if _longest(self.keys[rows]) >= self._longest:
+            self._longest = -1.0  # to be found again among those that stay
+        for column in self.columns():
+            column.rows[rows] = 0
         self.silent = np.union1d(self.silent, rows)
 
-    def compact(self) -> Rows:
-        """Take the silent rows out and return which rows were kept, in order."""
+    def columns(self) -> list[Column]:
+        """Return the arrays that have a row for each index neuron."""
+        return [column for column in (self._keys, self._values, self._norms) if column is not None]
+
+    def compact(self) -> None:
+        """Take the silent rows out."""
         kept = self.alive()
-        if not len(kept):  # as if it had never held anything
-            self._keys = self._values = self._norms = self._fitted = None
-        for column in (self._keys, self._values, self._norms):
-            if column is not None:
-                column.keep(kept)
+        for column, rows in [(column, column.rows[kept]) for column in self.columns()]:
+            column.put(rows)
+        self.compacted()
+
+    def compacted(self) -> None:
+        """Take note that the silent rows were taken out of all ``columns()``."""
         self.silent = np.empty(0, np.intp)
-        if self._keys is not None:
-            lengths = np.einsum("nd,nd->n", self._keys.rows, self._keys.rows)
-            self._longest = float(np.sqrt(lengths.max(initial=0.0)))
-        return kept
+        self._fitted = None
+        if not self.rows:  # as if it had never held anything
+            self._keys = self._values = self._norms = None
+            self._longest = 0.0
+
+    def truncate(self, n: int) -> None:
+        """Keep the first ``n`` rows, as if no other had been written."""
+        for column in self.columns():
+            column.truncate(min(n, len(column.rows)))
+        self._fitted = None
+        self._longest = -1.0
+        if not n:
+            self.compacted()
 
     def state(self) -> dict[str, Any]:
         """Return the configuration and copies of the arrays, silent rows left out."""
@@ -341,6 +363,10 @@ def _to_read(column: Column) -> Patterns:
     return view
 
 
-def _stride(n: int) -> int:
-    """Return the least power of two that leaves at most ``SAMPLE`` of ``n`` keys."""
-    return 1 if n <= SAMPLE else 1 << (-(-n // SAMPLE) - 1).bit_length()
+def _sampled(n: int) -> int:
+    """Return how many of the first keys are sampled: all up to 64, then the greatest power of two."""
+    return n if n <= 64 else 1 << (n.bit_length() - 1)
+
+
+def _longest(keys: NDArray[Any]) -> float:
+    return float(np.sqrt(np.einsum("nd,nd->n", keys, keys).max(initial=0.0)))
