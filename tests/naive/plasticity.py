@@ -1,13 +1,12 @@
-"""Every plasticity rule as loops copied from its equation: w[i][j] from pre-neuron j to post-neuron i."""
+"""Plasticity rules as loops copied from their equations: w[i][j] from pre-neuron j to post-neuron i.
+
+A function has the name of its rule. It takes the weights to start with, which it may change, the pairs, and the
+parameters of the rule by name, and returns the weights after the pairs, one after another.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-
-
-def write(name: str, w0, pre, post, **p):
-    """Weights after the pairs, one after another, from ``w0``; ``p`` are the rule's parameters."""
-    return RULES[name](np.array(w0, dtype=float), pre, post, **p)
 
 
 def difference(w, pre, post, rate):
@@ -85,15 +84,3 @@ def projection(w, pre, post, ridge):
         targets = np.concatenate([[y[i] for y in post], np.sqrt(ridge) * w[i]])
         out[i] = np.linalg.lstsq(rows, targets, rcond=None)[0]
     return out
-
-
-RULES = {
-    "difference": difference,
-    "hebb": hebb,
-    "covariance": covariance,
-    "oja": oja,
-    "bcm": bcm,
-    "storkey": storkey,
-    "delta": delta,
-    "projection": projection,
-}

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mossy.errors import InvalidInput
 from mossy.plasticity import RULES, AdditiveRule, Rule, SummedRule
 
-TRAITS = ("local", "bounded", "additive", "order_invariant", "one_shot")
+TRAITS = ("local", "bounded", "additive", "order_invariant", "one_shot", "autoassociative")
 TRIALS = 20
 N_PRE, N_POST = 7, 6
 
@@ -29,7 +30,7 @@ def draw(rule: Rule, rng: np.random.Generator, n: int, d: int) -> np.ndarray:
 
 def draw_pairs(rule: Rule, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     pre = draw(rule, rng, n, N_PRE)
-    return (pre, pre.copy()) if rule.name == "storkey" else (pre, draw(rule, rng, n, N_POST))
+    return (pre, pre.copy()) if rule.autoassociative else (pre, draw(rule, rng, n, N_POST))
 
 
 def written(rule: Rule, pre: np.ndarray, post: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
@@ -44,7 +45,7 @@ def local(rule: Rule, rng: np.random.Generator) -> bool:
     """Other neurons do something else; the synapse between neurons 1 and 2 does not notice."""
     pre, post = draw_pairs(rule, rng, 5)
     other_pre, other_post = draw_pairs(rule, rng, 5)
-    if rule.name == "storkey":
+    if rule.autoassociative:
         keep = [1, 2]
         other_pre[:, keep] = pre[:, keep]
         other_post = other_pre.copy()
@@ -90,6 +91,20 @@ def one_shot(rule: Rule, rng: np.random.Generator) -> bool:
     return bool(np.array_equal(np.sign(drive), np.sign(post[0])))
 
 
+def autoassociative(rule: Rule, rng: np.random.Generator) -> bool:
+    """Pairs of different patterns, and populations of different sizes, are refused, and equal ones are not."""
+    pre, other = draw(rule, rng, 3, N_PRE), draw(rule, rng, 3, N_PRE)
+    rule.write(rule.start(N_PRE, N_PRE), pre, pre)
+    refused = 0
+    for pair in ((pre, other), (pre, other[:, :N_POST])):
+        try:
+            written(rule, *pair)
+        except InvalidInput:
+            refused += 1
+    assert refused in (0, 2), "a rule refuses both or neither"
+    return refused == 2
+
+
 @pytest.mark.parametrize("trait", TRAITS)
 @pytest.mark.parametrize("name", RULES)
 def test_trait_holds_exactly_where_it_is_declared(name, trait):
@@ -116,7 +131,7 @@ def test_every_trait_is_declared(name):
 def test_the_page_on_rules_says_the_same():
     page = Path(__file__).parents[2] / "docs" / "rules.md"
     rows = [line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    found = {row[1].strip(" `"): [cell.strip() for cell in row[3:9]] for row in rows}
+    found = {row[1].strip(" `"): [cell.strip() for cell in row[3:10]] for row in rows}
     assert found == {
         name: [*("yes" if getattr(kind, trait) else "no" for trait in TRAITS), kind.alphabet]
         for name, kind in RULES.items()
