@@ -74,9 +74,12 @@ class KeyStatistics:
 
         It is ``|mean|²/mean square`` over the known entries: 0 for centred keys, near 1 for keys that are all alike.
         """
+        if known is None:
+            if "unrelated" not in self._sums:
+                self._sums["unrelated"] = self.unrelated(np.ones((1, len(self.total))))
+            return self._sums["unrelated"]
         entries = self.of_entries("variance"), self.of_entries("power")
-        mask = np.ones((1, len(self.total))) if known is None else known
-        variance, power = (np.einsum("cd,d->c", mask, each) for each in entries)
+        variance, power = (np.einsum("cd,d->c", known, each) for each in entries)
         return np.asarray(np.maximum(1 - variance / np.where(power > LEAST, power, 1.0), 0.0))
 
     def of_entries(self, of: str) -> NDArray[np.float64]:
