@@ -23,7 +23,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.demo  ## store real images, recall them from fragments, draw the figure
-	$(BIN)/mossy demo
+	$(BIN)/mossy demo --out $(OUT)
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)

@@ -21,6 +21,7 @@ def main(n: int = 500, days: int = 30) -> None:
     upper = np.arange(64) < 32
 
     clock = mossy.Steps()  # its unit is a second here
+    # Short-term memory has room for all: what does not fit leaves at once, and with "frequent" it is let go, unused.
     memory = mossy.Memory(clock=clock, keep="frequent", short_term=n)
     memory.store(images, payload=data.target[:n].tolist())
 

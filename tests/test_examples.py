@@ -13,8 +13,13 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 # By name: the small arguments, and what must be in the output.
 RUNS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+    "cache": (
+        {"n": 200, "capacity": 150},
+        ("kept 150", "100.0% right", "words: cosine 0.98, a hit", "of 9 users"),
+    ),
     "complete_digits": ({"n": 60}, ("told what is known: 100.0% of 60", "memory 3 (a 3)")),
     "fading": ({"n": 80, "days": 14}, ("what is left shows: 7\n",)),
+    "table": ({"n": 120}, ("standardised    softmax          100.0%                  100.0%",)),
     "short_and_long_term_synapses": ({"n": 3}, ("projection: 100% of the covered pixels",)),
 }
 
