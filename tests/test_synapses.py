@@ -58,18 +58,20 @@ def test_write_and_transmit_follow_the_rule(rule):
 @pytest.mark.parametrize("law", LAWS)
 def test_with_a_law_every_synapse_fades_as_its_equation(rule, law):
     clock = Steps()
-    synapses = Synapses(4, 3, rule, law, clock=clock)
-    rng = np.random.default_rng(1)
     kind = RULES[rule]()
+    n_post = 4 if kind.autoassociative else 3
+    synapses = Synapses(4, n_post, rule, law, clock=clock)
+    rng = np.random.default_rng(1)
     events = []
     for gap in (0.0, 3.0, 50.0, 4000.0):
         clock.advance(gap)
-        pre, post = rng.normal(size=(2, 4)), rng.normal(size=(2, 3))
+        pre = rng.normal(size=(2, 4))
+        post = pre if kind.autoassociative else rng.normal(size=(2, n_post))
         synapses.write(pre, post)
-        events.append((clock.now(), kind.weights(kind.write(kind.start(3, 4), pre, post))))
+        events.append((clock.now(), kind.weights(kind.write(kind.start(n_post, 4), pre, post))))
     clock.advance(700.0)
     made = synapses.law
-    for i in range(3):
+    for i in range(n_post):
         for j in range(4):
             changes = [(time, change[i, j]) for time, change in events]
             expected = faded(made.rates, made.readout, changes, clock.now())

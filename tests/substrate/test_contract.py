@@ -15,6 +15,7 @@ from mossy.errors import (
     EmptyBatch,
     EmptyMemory,
     InvalidDtype,
+    InvalidParameter,
     InvalidShape,
     MossyError,
     NotFinite,
@@ -225,6 +226,34 @@ def test_forgetting_is_exact(case):
         substrate.read(keys)
 
 
+@forgetful
+def test_forgetting_takes_out_one_writing_of_each_pair_that_is_given(case):
+    keys, values = case.pairs()
+
+    def some(rows):
+        return keys[rows], None if values is None else values[rows]
+
+    substrate, never = case.make(), case.make()
+    substrate.write(*some([0, 1, 2, 1, 1, 3, 1]))  # the pair 1 four times
+    substrate.forget(*some(1))
+    assert len(substrate) == 6
+    substrate.forget(*some([1, 2, 1]))
+    assert len(substrate) == 3
+    never.write(*some([0, 3, 1]))
+    cues = np.concatenate([keys, case.pairs(seed=5)[0]])
+    assert substrate.read(cues) == pytest.approx(never.read(cues), abs=1e-6)
+    before = substrate.state()
+    with pytest.raises(UnknownMemory):
+        substrate.forget(*some([1, 1, 0, 3]))  # four, and three are left
+    assert differences(substrate.state(), before) == []
+    if "hebb" not in str(case):
+        with pytest.raises(UnknownMemory):
+            substrate.forget(*some([1, 1]))
+        assert differences(substrate.state(), before) == []
+    substrate.forget(*some([0, 1, 3]))
+    assert len(substrate) == 0
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if not case.forgets], ids=str)
 def test_or_refused(case):
     keys, values = case.pairs()
@@ -304,6 +333,15 @@ def test_bad_masks(case, known, error):
 
 
 @every
+def test_what_is_wrong_with_a_cue_is_said_of_the_cue(case):
+    substrate = case.make()
+    substrate.write(*case.pairs())
+    for wrong in (np.ones(D + 1), np.full(D, np.nan), np.array(["a"] * D), np.ones((0, D)), np.ones((1, 1, D))):
+        with pytest.raises(MossyError, match=r"^cue: "):
+            substrate.read(wrong)
+
+
+@every
 def test_bad_values(case):
     substrate = case.make()
     keys, values = case.pairs()
@@ -329,10 +367,12 @@ def test_nothing_is_read_from_nothing(case):
 
 
 @every
-def test_forgetting_nothing_in_particular(case):
+def test_forgetting_nothing_in_particular(case, request):
+    if case.name == "index":
+        request.applymarker(pytest.mark.xfail(raises=TypeError, reason="the index takes no call without keys yet"))
     substrate = case.make()
     substrate.write(*case.pairs())
     before = substrate.state()
-    with pytest.raises((MossyError, TypeError)):
+    with pytest.raises(InvalidParameter):
         substrate.forget()
     assert same(substrate.state(), before)
