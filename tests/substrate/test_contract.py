@@ -367,9 +367,7 @@ def test_nothing_is_read_from_nothing(case):
 
 
 @every
-def test_forgetting_nothing_in_particular(case, request):
-    if case.name == "index":
-        request.applymarker(pytest.mark.xfail(raises=TypeError, reason="the index takes no call without keys yet"))
+def test_forgetting_nothing_in_particular(case):
     substrate = case.make()
     substrate.write(*case.pairs())
     before = substrate.state()

@@ -446,3 +446,10 @@ def test_bad_labels_cues_and_parameters():
     growing.write(np.ones(4))
     with pytest.raises(NotFinite, match="steps=1"):
         growing.read(np.ones(4))
+
+
+@pytest.mark.parametrize("size", [1e7, 1e12, 1e15])
+def test_keys_of_any_size_can_be_read(size):
+    matrix = Matrix(8, 2)
+    matrix.write(np.full((1, 8), size), [[1.0, 2.0]])
+    assert matrix.read(np.full(8, size)) == pytest.approx([1.0, 2.0], rel=1e-3)

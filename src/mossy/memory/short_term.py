@@ -68,6 +68,6 @@ class ShortTerm:
 
 def weakest(rows: Rows, n: int, strengths: Strengths, now: float) -> Rows:
     """Return the ``n`` weakest of ``rows``; of equals, those named first."""
-    logs = strengths.log_all(now)[rows]
+    logs = strengths.log_near(rows, now)
     order: Rows = np.array([logs.argmin()]) if n == 1 else np.argsort(logs, kind="stable")[:n]
     return rows[order]

@@ -62,10 +62,11 @@ class Projection(SummedRule):
         return bool(np.linalg.eigvalsh(state["gram"])[0] >= -1e-12 * flow)
 
     def weights(self, state: State) -> Array:
-        """Return ``B A⁻¹``."""
-        cross = state["cross"]
+        """Return ``B A⁻¹``; ``λ`` is never less than float64 can still tell beside ``KKᵀ``."""
+        cross, gram = state["cross"], state["gram"]
+        ridge = max(self.ridge, float(np.trace(gram)) * len(gram) * np.finfo(np.float64).eps)
         if "initial" in state:
-            cross = cross + self.ridge * state["initial"]
-        a = state["gram"] + self.ridge * np.eye(len(state["gram"]))
+            cross = cross + ridge * state["initial"]
+        a = gram + ridge * np.eye(len(gram))
         solved: Array = np.linalg.solve(a, cross.T).T  # A is symmetric
         return np.ascontiguousarray(solved)

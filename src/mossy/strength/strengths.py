@@ -39,7 +39,6 @@ class Strengths:
         self._when = Column((), np.float64)
         self._cache = Column((), np.float32)
         self._due = Column((), np.float64)
-        self._next_due = np.inf
 
     def __len__(self) -> int:
         return len(self._when.rows)
@@ -53,22 +52,27 @@ class Strengths:
         self._when.append(np.full(n, now))
         self._cache.append(np.full(n, logs[0], np.float32))
         self._due.append(np.full(n, due))
-        self._next_due = min(self._next_due, due)
 
     def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
-        self._modes.rows[rows] = np.clip(modes, LEAST, MOST)
+        self._modes.rows[rows] = np.maximum(np.minimum(modes, MOST), LEAST)
         self._when.rows[rows] = now
         self._due.rows[rows] = now
-        self._next_due = now
 
     def log_all(self, now: float) -> NDArray[np.float32]:
-        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``: a view to read at once."""
-        if now >= self._next_due:
-            self._refresh(np.flatnonzero(self._due.rows <= now), now)
-        return self._cache.rows
+        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``."""
+        return self.log_near(np.arange(len(self)), now)
+
+    def log_near(self, rows: Rows, now: float) -> NDArray[np.float32]:
+        """Return ``ln s`` of ``rows``, each too high by at most ``TOLERANCE``."""
+        due = rows[self._due.rows[rows] <= now]
+        if len(due):
+            logs, rate = self.law.log_strength_and_rate(self._modes.rows[due], now - self._when.rows[due])
+            self._cache.rows[due] = logs
+            self._due.rows[due] = now + TOLERANCE / rate.astype(np.float64)  # a float32 is minutes wide today
+        return self._cache.rows[rows]
 
     def log(self, rows: Rows, now: float) -> NDArray[Any]:
         """Return ``ln s`` of ``rows`` exactly, in float64."""
@@ -84,7 +88,6 @@ class Strengths:
         self._modes.rows[into] = np.clip(self.law.decay(modes, elapsed).sum(axis=0), LEAST, MOST)
         self._when.rows[into] = now
         self._due.rows[into] = now
-        self._next_due = now
 
     def erase(self, rows: Rows) -> None:
         """Overwrite ``rows`` with nothing: no modes, no time, ``ln s = -inf``, never due."""
@@ -96,12 +99,6 @@ class Strengths:
     def columns(self) -> list[Column]:
         """Return the arrays that have a row for each memory."""
         return [self._modes, self._when, self._cache, self._due]
-
-    def _refresh(self, rows: Rows, now: float) -> None:
-        logs, rate = self.law.log_strength_and_rate(self._modes.rows[rows], now - self._when.rows[rows])
-        self._cache.rows[rows] = logs
-        self._due.rows[rows] = now + TOLERANCE / rate.astype(np.float64)  # a float32 is minutes wide today
-        self._next_due = float(self._due.rows.min(initial=np.inf))
 
     @property
     def nbytes(self) -> int:
@@ -120,4 +117,4 @@ class Strengths:
         self._when.append(state["when"])
         self._cache.append(np.zeros(n, np.float32))
         self._due.append(np.zeros(n))
-        self._refresh(np.arange(first, first + n), now)
+        self.log_near(np.arange(first, first + n), now)

@@ -271,7 +271,7 @@ class Index:
             return np.asarray(self.values[rows[active[0]]])
         return np.asarray(activity[active] @ self.values[rows[active]].astype(np.float64), np.float32)
 
-    def forget(self, keys: ArrayLike, values: ArrayLike | None = None) -> None:
+    def forget(self, keys: ArrayLike | None = None, values: ArrayLike | None = None) -> None:
         """Forget one writing of each of these keys (with its value, if given), the oldest, as if it had not been.
 
         Raises
@@ -279,6 +279,8 @@ class Index:
         UnknownMemory
             One of the keys is not stored, or not so often; nothing was forgotten.
         """
+        if keys is None:
+            raise InvalidParameter("forget: no keys were given; give the keys to forget, with their values if need be.")
         if self._keys is None:
             raise UnknownMemory("forget: the memory holds nothing; nothing was forgotten.")
         batch, _ = as_batch(keys, "keys", self.d)
