@@ -94,11 +94,9 @@ def _scan(
         lowest = np.minimum(top[:, -1], top[:, 0] - reach) - margin
         floor = np.maximum(lowest, LOWEST).astype(np.float32)
         open_ = np.flatnonzero(peak >= floor)
-        if len(open_) == c:
-            which, row = np.nonzero(scores >= floor[:, None])
-        else:
-            which, row = np.nonzero(scores[open_] >= floor[open_, None])
-            which = open_[which]
+        near = scores >= floor[:, None] if len(open_) == c else scores[open_] >= floor[open_, None]
+        which, row = np.divmod(np.flatnonzero(near), scores.shape[1])  # faster than np.nonzero of two axes
+        which = open_[which]
         hits.append((which, row + first, scores[which, row]))
     if len(hits) == 1:
         return hits[0][:2]
