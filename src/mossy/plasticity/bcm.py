@@ -28,7 +28,9 @@ class BCM(Rule):
     window
         ``τ``, the number of writes over which ``y²`` is averaged, at least 1.
 
-    Source: E. L. Bienenstock, L. N. Cooper and P. W. Munro (1982), doi:10.1523/JNEUROSCI.02-01-00032.1982;
+    References
+    ----------
+    E. L. Bienenstock, L. N. Cooper and P. W. Munro (1982), doi:10.1523/JNEUROSCI.02-01-00032.1982;
     with the average of ``y²`` N. Intrator and L. N. Cooper (1992), doi:10.1016/S0893-6080(05)80003-6.
     """
 

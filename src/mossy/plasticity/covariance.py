@@ -27,7 +27,9 @@ class Covariance(AdditiveRule):
         ``q`` and ``p``, the expected activity of a pre- and of a post-neuron; for binary patterns the
         fraction that fires.
 
-    Source: T. J. Sejnowski (1977), doi:10.1007/BF00275079; for sparse patterns M. V. Tsodyks and M. V.
+    References
+    ----------
+    T. J. Sejnowski (1977), doi:10.1007/BF00275079; for sparse patterns M. V. Tsodyks and M. V.
     Feigelman (1988), doi:10.1209/0295-5075/6/2/002.
     """
 

@@ -26,7 +26,9 @@ class Delta(Rule):
     epsilon
         ``ε``, above 0, so that a silent key divides by no zero.
 
-    Source: B. Widrow and M. E. Hoff (1960), *Adaptive switching circuits*; the normalised step from J. Nagumo
+    References
+    ----------
+    B. Widrow and M. E. Hoff (1960), *Adaptive switching circuits*; the normalised step from J. Nagumo
     and A. Noda (1967), doi:10.1109/TAC.1967.1098599.
     """
 

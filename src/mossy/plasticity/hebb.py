@@ -22,7 +22,9 @@ class Hebb(AdditiveRule):
     rate
         ``η``, above 0. Hopfield's ``1/n`` only scales the weights; ``sign`` does not see it.
 
-    Source: D. O. Hebb (1949), *The Organization of Behavior*; as a memory J. J. Hopfield (1982),
+    References
+    ----------
+    D. O. Hebb (1949), *The Organization of Behavior*; as a memory J. J. Hopfield (1982),
     doi:10.1073/pnas.79.8.2554, equation 2.
     """
 

@@ -26,7 +26,9 @@ class Oja(Rule):
     rate
         ``η``, above 0 and below 2: with activities in [−1, 1] the weights then stay bounded.
 
-    Source: E. Oja (1982), doi:10.1007/BF00275687, equation 3.
+    References
+    ----------
+    E. Oja (1982), doi:10.1007/BF00275687, equation 3.
     """
 
     rate: float = 0.1

@@ -29,7 +29,9 @@ class Projection(SummedRule):
         ``λ``, above 0, in units of a squared activity. Small recalls stored pairs exactly; larger suits noisy
         keys.
 
-    Source: L. Personnaz, I. Guyon and G. Dreyfus (1985), doi:10.1051/jphyslet:01985004608035900; without
+    References
+    ----------
+    L. Personnaz, I. Guyon and G. Dreyfus (1985), doi:10.1051/jphyslet:01985004608035900; without
     self-connections I. Kanter and H. Sompolinsky (1987), doi:10.1103/PhysRevA.35.380. With ``λ`` it is ridge
     regression, A. E. Hoerl and R. W. Kennard (1970), doi:10.1080/00401706.1970.10488634.
     """

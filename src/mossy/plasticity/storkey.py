@@ -33,7 +33,9 @@ class Storkey(Rule):
     InvalidInput
         From ``write``, if a post-pattern differs from its pre-pattern.
 
-    Source: A. J. Storkey (1997), doi:10.1007/BFb0020196, section 2.
+    References
+    ----------
+    A. J. Storkey (1997), doi:10.1007/BFb0020196, section 2.
     """
 
     name: ClassVar[str] = "storkey"

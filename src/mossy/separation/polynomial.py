@@ -24,6 +24,8 @@ class Polynomial(Separation):
     power
         ``p``, above 0. The energy then has the order ``p + 1``, the capacity is about ``d^p``.
 
+    References
+    ----------
     Krotov & Hopfield (2016), Dense Associative Memory for Pattern Recognition, NeurIPS, arXiv:1606.01164, eq. 4.
     """
 
