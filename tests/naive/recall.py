@@ -82,8 +82,7 @@ def recall(
     probability = activity = SEPARATIONS[separation](evidence)
     energy = beta * cue_energy(name, keys, cue, known) - conjugate(separation, evidence)
     state, taken = cue, 1
-    certain = max(activity) == 1.0 and name in ("euclidean", "manhattan")  # a distance: it would stay there
-    while taken < steps and not certain:
+    while taken < steps and max(activity) < 1.0:  # one memory alone is the answer
         new = mix(activity, keys)
         if known is not None:
             new = [cue[j] if known[j] else new[j] for j in range(d)]

@@ -29,8 +29,8 @@ def settle(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
     r"""Complete the cues: ``q ← Σ a_i k_i`` with the known entries clamped, until ``q`` stays or ``steps`` are done.
 
-    ``cues (c, d)`` are 0 where unknown. The first step reads with all the evidence in ``table``. Prior and pathways
-    enter only there: the further steps follow the similarity of the whole state alone, so that with euclidean or dot
+    When one memory alone is active, that is the answer, and completion ends. ``cues (c, d)`` are 0 where unknown.
+    The first step reads with all the evidence in ``table``. Prior and pathways enter only there: the further steps follow the similarity of the whole state alone, so that with euclidean or dot
     similarity, and a separation that is a distribution, each lowers the energy
 
     .. math::  E(q) = -Ω^*(β\,\mathrm{sim}(K, q)) \quad (+\; ½β‖q‖²/σ² \text{ for dot})
@@ -43,13 +43,12 @@ def settle(
     taken = np.ones(len(activity), np.int64)
     energy = index.beta * index.similarity.cue_energy(prepared) - index.separation.conjugate(table.total)
     output = index.values[table.rows[:, 0]]  # all that is left to do for a neuron that is active alone
-    done = steps == 1 or index.similarity.distance
-    active = [(i, a != 0) for i, a in enumerate(activity) if a[0] != 1.0 or not done]
+    active = [(i, a != 0) for i, a in enumerate(activity) if a[0] != 1.0]
     excited = {i: (table.rows[i, there], activity[i, there]) for i, there in active}
     state = {i: cues[i] for i in excited}
     moving = list(excited)
     for step in range(2, steps + 1):
-        moving = [i for i in moving if _move(index, state, i, excited[i], cues, known)]
+        moving = [i for i in moving if len(excited[i][0]) > 1 and _move(index, state, i, excited[i], cues, known)]
         if not moving:
             break
         now = index.prepare(np.array([state[i] for i in moving]), None)

@@ -163,8 +163,6 @@ class Similarity(ABC):
         The default inverse temperature β: the evidence that one unit of this similarity is worth.
     reflexive
         Whether every key is its own best fit.
-    distance
-        Whether it is a distance: then a key, and every cue completed to one, has that key as its only best fit.
     zero_based
         Whether unrelated patterns have the similarity 0, which linear and polynomial separation need.
     """
@@ -172,7 +170,6 @@ class Similarity(ABC):
     name: ClassVar[str]
     beta: ClassVar[float]
     reflexive: ClassVar[bool]
-    distance: ClassVar[bool]
     zero_based: ClassVar[bool]
 
     @abstractmethod

@@ -25,7 +25,6 @@ class Cosine(Similarity):
     name = "cosine"
     beta = 2000.0
     reflexive = True
-    distance = False
     zero_based = True
 
     def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,7 +28,6 @@ class Dot(Similarity):
     name = "dot"
     beta = 2000.0
     reflexive = False
-    distance = False
     zero_based = True
 
     def norms(self, keys: NDArray[np.float32]) -> None:

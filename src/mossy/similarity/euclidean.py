@@ -30,7 +30,6 @@ class Euclidean(Similarity):
     name = "euclidean"
     beta = 2000.0
     reflexive = True
-    distance = True
     zero_based = False
 
     def norms(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:

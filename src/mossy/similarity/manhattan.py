@@ -31,7 +31,6 @@ class Manhattan(Similarity):
     name = "manhattan"
     beta = 2000.0
     reflexive = True
-    distance = True
     zero_based = False
 
     def norms(self, keys: NDArray[np.float32]) -> None:
