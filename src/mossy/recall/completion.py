@@ -30,8 +30,9 @@ def settle(
     r"""Complete the cues: ``q ← Σ a_i k_i`` with the known entries clamped, until ``q`` stays or ``steps`` are done.
 
     When one memory alone is active, that is the answer, and completion ends. ``cues (c, d)`` are 0 where unknown.
-    The first step reads with all the evidence in ``table``. Prior and pathways enter only there: the further steps follow the similarity of the whole state alone, so that with euclidean or dot
-    similarity, and a separation that is a distribution, each lowers the energy
+    The first step reads with all the evidence in ``table``. Prior and pathways enter only there: the further steps
+    follow the similarity of the whole state alone, so that with euclidean or dot similarity, and a separation that is a
+    distribution, each lowers the energy
 
     .. math::  E(q) = -Ω^*(β\,\mathrm{sim}(K, q)) \quad (+\; ½β‖q‖²/σ² \text{ for dot})
 
