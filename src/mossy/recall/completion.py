@@ -49,7 +49,8 @@ def settle(
     state = {i: cues[i] for i in excited}
     moving = list(excited)
     for step in range(2, steps + 1):
-        moving = [i for i in moving if len(excited[i][0]) > 1 and _move(index, state, i, excited[i], cues, known)]
+        alone = {i for i in moving if excited[i][1].max(initial=0.0) == 1.0}
+        moving = [i for i in moving if i not in alone and _move(index, state, i, excited[i], cues, known)]
         if not moving:
             break
         now = index.prepare(np.array([state[i] for i in moving]), None)
