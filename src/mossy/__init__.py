@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mossy.clock import Seconds, Steps
 from mossy.errors import MossyError
 from mossy.memory import Memory
+from mossy.memory import open_memory as open
 from mossy.network import Network
 from mossy.recall import Explanation, Recall
 from mossy.substrate import Index, Matrix, Sparse
@@ -29,6 +30,7 @@ __all__ = [
     "Sparse",
     "Steps",
     "Synapses",
+    "open",
 ]
 
 if not TYPE_CHECKING:  # so that a type checker still knows every name; it wants `import mossy.lab`

@@ -279,6 +279,13 @@ class Column:
         self._buffer[old:new] = batch
         self.rows = self._buffer[:new]
 
+    def reserve(self, n: int) -> None:
+        """Make room for ``n`` rows in all."""
+        if n > len(self._buffer):
+            grown = np.empty((n, *self._buffer.shape[1:]), self._buffer.dtype)
+            grown[: len(self.rows)] = self.rows
+            self._buffer, self.rows = grown, grown[: len(self.rows)]
+
     def put(self, rows: NDArray[Any]) -> None:
         """Hold these rows instead; the others leave no byte behind."""
         self._buffer = self.rows = rows

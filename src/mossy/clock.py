@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Real
 from typing import ClassVar
 
 from mossy.arrays import as_float
-from mossy.errors import InvalidTime
+from mossy.errors import InvalidParameter, InvalidTime
 
-__all__ = ["Clock", "Seconds", "Steps", "check_time"]
+__all__ = ["Clock", "Seconds", "Steps", "check_time", "clock_of"]
 
 LATEST = 1e300  # no time comes later, so that none is infinite
 
@@ -40,12 +41,18 @@ class Clock(ABC):
 
 
 class Seconds(Clock):
-    """Seconds since 1970, from the system. If that clock is set back, this one waits until it is reached again."""
+    """Seconds since 1970, from the system. If that clock is set back, this one waits until it is reached again.
+
+    Parameters
+    ----------
+    latest
+        The time that was told last, at least 0.
+    """
 
     name = "seconds"
 
-    def __init__(self) -> None:
-        self._latest = 0.0
+    def __init__(self, latest: float = 0.0) -> None:
+        self._latest = check_time(latest, "Seconds.latest")
 
     def now(self) -> float:
         """Return the time in seconds."""
@@ -81,3 +88,21 @@ class Steps(Clock):
         """
         self._now = check_time(self._now + check_time(steps, "Steps.advance"), "Steps.advance")
         return self._now
+
+
+def clock_of(name: str, latest: float, given: Clock | None) -> Clock:
+    """Return the clock ``given``, or one such as a memory had that knew it by ``name``, going on from ``latest``.
+
+    Raises
+    ------
+    InvalidParameter
+        The memory had a clock of its own, and none was given.
+    """
+    if given is not None:
+        return given
+    if name not in _CLOCKS:
+        raise InvalidParameter("clock: the memory had a clock of its own; give one as clock=.")
+    return _CLOCKS[name](latest)
+
+
+_CLOCKS: dict[str, Callable[[float], Clock]] = {"seconds": Seconds, "steps": Steps}

@@ -16,6 +16,16 @@
     ├── EmptyMemory           (LookupError)   asked before anything was stored
     ├── FullMemory                            no room, and nothing that may be forgotten
     ├── CannotForget                          forgetting would not be exact, so it is refused
+    ├── ForgetPending                         forgotten, but an open reader keeps bytes of it in the file for now
+    ├── ClosedMemory          (ValueError)    a durable memory was used after it was closed
+    ├── JournalError          (OSError)       the file of a durable memory cannot be used
+    │   ├── HeldByWriter                      another process or handle writes to it
+    │   ├── ReadOnly                          it was opened to read, or may not be written
+    │   ├── NoRoom                            the disk is full, or a limit of the file's size is reached
+    │   ├── NotAMemory                        the file is not one of mossy's
+    │   ├── NewerLayout                       a newer version of mossy wrote it
+    │   ├── Damaged                           a checksum does not fit, or a part is missing
+    │   └── WrongKey                          it is encrypted, and this is not its key
     └── MissingExtra          (ImportError)   an optional dependency is not installed
 
 Every one is also the built-in kind that a caller would expect, named in brackets.
@@ -25,20 +35,30 @@ from __future__ import annotations
 
 __all__ = [
     "CannotForget",
+    "ClosedMemory",
+    "Damaged",
     "EmptyBatch",
     "EmptyMemory",
+    "ForgetPending",
     "FullMemory",
+    "HeldByWriter",
     "InvalidDtype",
     "InvalidInput",
     "InvalidParameter",
     "InvalidShape",
     "InvalidTime",
+    "JournalError",
     "MissingExtra",
     "MossyError",
+    "NewerLayout",
+    "NoRoom",
+    "NotAMemory",
     "NotFinite",
     "NothingKnown",
+    "ReadOnly",
     "UnknownMemory",
     "UnknownName",
+    "WrongKey",
 ]
 
 
@@ -100,6 +120,46 @@ class FullMemory(MossyError):
 
 class CannotForget(MossyError):
     """Forgetting this would not be exact, so nothing was forgotten."""
+
+
+class ForgetPending(MossyError):
+    """It is forgotten, but an open reader keeps bytes of it in the file until the next opening to write."""
+
+
+class ClosedMemory(MossyError, ValueError):
+    """A durable memory was used after it was closed."""
+
+
+class JournalError(MossyError, OSError):
+    """The file of a durable memory cannot be used as asked."""
+
+
+class HeldByWriter(JournalError):
+    """Another process, or another handle of this one, writes to the file."""
+
+
+class ReadOnly(JournalError):
+    """The file was opened to read, or may not be written."""
+
+
+class NoRoom(JournalError):
+    """The disk is full, or a limit of the file's size is reached; the memory is as it was before."""
+
+
+class NotAMemory(JournalError):
+    """The file is not one of mossy's."""
+
+
+class NewerLayout(JournalError):
+    """A newer version of mossy wrote the file."""
+
+
+class Damaged(JournalError):
+    """A checksum does not fit, or a part is missing; the message names what."""
+
+
+class WrongKey(JournalError):
+    """The file is encrypted, and no key or another key was given."""
 
 
 class MissingExtra(MossyError, ImportError):

@@ -24,7 +24,7 @@ def some(seed: int, n: int, d: int) -> np.ndarray:
 
 def steady(**settings) -> tuple[Memory, Steps]:
     clock = Steps()
-    return Memory(clock=clock, **settings), clock
+    return Memory(clock=clock, **{"duplicates": "keep"} | settings), clock
 
 
 def but_ids(state: dict, ids: np.ndarray) -> dict:
@@ -400,7 +400,7 @@ def test_a_state_is_a_copy_both_ways():
 def test_with_dot_a_longer_key_is_no_duplicate():
     with pytest.raises(InvalidParameter, match=r"^Memory\.merge: "):
         Memory(similarity="dot", merge=0.01)
-    memory = Memory(similarity="dot", clock=Steps())
+    memory = Memory(similarity="dot", duplicates="keep", clock=Steps())
     memory.store([[100.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     assert memory.consolidate().merged == 1
     assert len(memory) == 2

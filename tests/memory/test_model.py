@@ -24,7 +24,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Steps()
-        self.memory = Memory(clock=self.clock, **self.settings_of_memory)
+        self.memory = Memory(clock=self.clock, duplicates="keep", **self.settings_of_memory)
         self.expected: dict[int, int] = {}
         self.pinned: set[int] = set()
         self.used: set[int] = set()

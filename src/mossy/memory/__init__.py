@@ -1,5 +1,6 @@
-"""Memory: short term, long term and consolidation. Composition only: the parts are in the rooms above."""
+"""Memory: short term, long term and consolidation, in this process or on disk."""
 
 from mossy.memory.memory import Memory
+from mossy.memory.opening import open_memory
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "open_memory"]

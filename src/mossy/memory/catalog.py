@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set, Sized
+from collections.abc import Iterable
 from typing import Any, final
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mossy.arrays import Column, as_array
 from mossy.errors import InvalidDtype, InvalidShape, UnknownMemory
+from mossy.memory.payloads import Here, Payloads
 
-__all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog", "as_payloads", "same_payload"]
+__all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog"]
 
 ENTRY = 100  # bytes of an id that was merged, in a dict and a tuple, about
 
@@ -29,7 +30,7 @@ class Catalog:
     def __init__(self) -> None:
         self._ids = Column((), np.int64)
         self._flags = Column((), np.uint8)
-        self._payload: list[Any] | None = None
+        self.payloads: Payloads = Here()
         self._merged: dict[int, tuple[int, ...]] = {}
         self._stands_for: dict[int, int] = {}
         self.next_id = 0
@@ -47,8 +48,7 @@ class Catalog:
     @property
     def nbytes(self) -> int:
         """Bytes held; a payload counts as a reference."""
-        payloads = 0 if self._payload is None else 8 * len(self._payload)
-        return self._ids.nbytes + self._flags.nbytes + payloads + ENTRY * len(self._stands_for)
+        return self._ids.nbytes + self._flags.nbytes + self.payloads.nbytes + ENTRY * len(self._stands_for)
 
     def alive(self) -> Rows:
         """Return the rows that are not forgotten."""
@@ -62,19 +62,20 @@ class Catalog:
         """Add ``n`` rows with new ids, which are returned."""
         first = len(self.ids)
         ids = np.arange(self.next_id, self.next_id + n, dtype=np.int64)
-        self.next_id += n
-        self._ids.append(ids)
-        self._flags.append(np.full(n, flag))
-        if payloads is not None and self._payload is None:
-            self._payload = [None] * first
-        if self._payload is not None:
-            self._payload.extend([None] * n if payloads is None else payloads)
+        self.extend(ids, np.full(n, flag))
+        self.payloads.append(first, n, payloads)
         return ids
+
+    def extend(self, ids: Ids, flags: NDArray[np.uint8]) -> None:
+        """Add rows with these ids, which rise and are above all that were ever there; their payloads are elsewhere."""
+        self._ids.append(ids)
+        self._flags.append(flags)
+        self.next_id = int(ids[-1]) + 1
 
     def rows_of(self, ids: int | Iterable[int]) -> Rows:
         """Return the row of each id, or raise ``UnknownMemory``; the id of a merged memory is each of its ids."""
         wanted = _as_ids(ids)
-        rows, there = self._find(wanted) if len(self.ids) else (wanted, np.zeros(len(wanted), bool))
+        rows, there = self.places(wanted)
         if not there.all():
             raise UnknownMemory(
                 f"ids: no memory has the id {wanted[~there][0]}; memory.ids lists those that are there. "
@@ -88,10 +89,12 @@ class Catalog:
 
     def present(self, ids: Ids) -> Rows:
         """Return the rows of those ``ids`` that are there."""
-        if not len(self.ids):
-            return np.empty(0, np.intp)
-        rows, there = self._find(ids)
+        rows, there = self.places(ids)
         return rows[there]
+
+    def places(self, ids: Ids) -> tuple[Rows, NDArray[np.bool_]]:
+        """Return the row of each id, and whether it is there."""
+        return self._find(ids) if len(self.ids) else (np.zeros(len(ids), np.intp), np.zeros(len(ids), bool))
 
     def _find(self, ids: Ids) -> tuple[Rows, NDArray[np.bool_]]:
         names = ids
@@ -102,7 +105,11 @@ class Catalog:
 
     def payload(self, row: int) -> Any:
         """Return the payload of a row, None if it has none."""
-        return None if self._payload is None else self._payload[row]
+        return self.payload_of(np.array([row]))[0]
+
+    def payload_of(self, rows: Rows) -> list[Any]:
+        """Return the payload of each row, None where there is none."""
+        return self.payloads.get(rows, self.ids[rows])
 
     def names(self, row: int) -> tuple[int, ...]:
         """Return all ids of the memory in a row, rising."""
@@ -121,9 +128,7 @@ class Catalog:
 
     def erase(self, rows: Rows) -> None:
         """Mark ``rows`` as forgotten and drop what is known of them."""
-        if self._payload is not None:
-            for row in rows.tolist():
-                self._payload[row] = None
+        self.payloads.erase(rows)
         if self._merged:
             for name in self.ids[rows].tolist():
                 for one in self._merged.pop(name, ()):
@@ -134,28 +139,33 @@ class Catalog:
         """Return the arrays that have a row for each memory."""
         return [self._ids, self._flags]
 
-    def keep_payloads(self, rows: Rows) -> None:
-        """Keep the payloads of ``rows``."""
-        if self._payload is not None:
-            self._payload = [self._payload[row] for row in rows.tolist()]
-
-    def mark(self) -> tuple[int, bool]:
-        """Return what ``truncate`` needs to come back to here."""
-        return self.next_id, self._payload is not None
-
-    def truncate(self, n: int, mark: tuple[int, bool]) -> None:
-        """Keep the first ``n`` rows, as if no other had been appended since ``mark``."""
+    def truncate(self, n: int, next_id: int) -> None:
+        """Keep the first ``n`` rows, as when ``next_id`` was the id of the next."""
         for column in self.columns():
             column.truncate(min(n, len(column.rows)))
-        self.next_id, payloads = mark
-        self._payload = self._payload[:n] if payloads and self._payload is not None else None
+        self.payloads.truncate(n)
+        self.next_id = next_id
+
+    @property
+    def merged(self) -> dict[int, tuple[int, ...]]:
+        """All ids of each memory that has several, by the id of its row."""
+        return self._merged
+
+    def several(self) -> Ids:
+        """Return the ids of the rows whose memories have several."""
+        return np.fromiter(self._merged, np.int64, len(self._merged))
+
+    def rename(self, merged: dict[int, tuple[int, ...]]) -> None:
+        """Take over which memories have several ids."""
+        self._merged = merged
+        self._stands_for = {one: name for name, ids in merged.items() for one in ids}
 
     def state(self) -> dict[str, Any]:
         """Return copies of the arrays; payloads are referred to."""
         return {
             "ids": self.ids.copy(),
             "flags": self.flags.copy(),
-            "payload": None if self._payload is None else list(self._payload),
+            "payload": self.payload_of(np.arange(len(self.ids))),
             "merged": dict(self._merged),
             "next_id": self.next_id,
         }
@@ -164,40 +174,10 @@ class Catalog:
         """Take over what ``state()`` returned; the catalog is empty before."""
         self._ids.append(state["ids"])
         self._flags.append(state["flags"])
-        self._payload = None if state["payload"] is None else list(state["payload"])
-        self._merged = dict(state["merged"])
-        self._stands_for = {one: name for name, ids in self._merged.items() for one in ids}
+        payload = list(state["payload"])
+        self.payloads = Here(payload if any(one is not None for one in payload) else None)
+        self.rename(dict(state["merged"]))
         self.next_id = state["next_id"]
-
-
-def as_payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
-    """Return one payload for each of ``n`` patterns, None if there are none, or raise ``InvalidShape``."""
-    if payload is None:
-        return None
-    if single:
-        return [payload]
-    listed = isinstance(payload, Sized) and isinstance(payload, Iterable)
-    if not listed or isinstance(payload, str | bytes | Mapping | Set) or getattr(payload, "ndim", 1) == 0:
-        raise InvalidShape(
-            f"payload: one {type(payload).__name__} was given for {n} patterns; give a list of {n}, one for each."
-        )
-    if len(payload) != n:
-        raise InvalidShape(f"payload: {len(payload)} were given for {n} patterns; give one for each.")
-    return list(payload)
-
-
-def same_payload(one: Any, other: Any) -> bool:
-    """Whether two payloads are surely equal: the same object, or of one type and equal (arrays entry by entry)."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, np.ndarray):
-        return bool(np.array_equal(one, other))
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 whatever a payload raises when it is compared: what cannot be compared is not merged
-        return False
 
 
 def _as_ids(ids: int | Iterable[int]) -> Ids:

@@ -1,22 +1,87 @@
-"""Which memories are the same, and how they become one."""
+"""Which memories are the same: found when they are stored, or merged later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.memory.catalog import Catalog, same_payload
+from mossy.memory.catalog import GONE, Catalog
+from mossy.memory.payloads import same_payload
 from mossy.pathway import Links
 from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
-__all__ = ["merge"]
+if TYPE_CHECKING:
+    from mossy.memory.store import Store
+
+__all__ = ["Same", "find_same", "merge"]
 
 CUES = 256  # keys compared with all others at once
 
 Rows = NDArray[np.intp]
+
+
+@final
+@dataclass(frozen=True)
+class Same:
+    """What of a batch is there already.
+
+    Attributes
+    ----------
+    rows
+        The row of each that is there ``(n,)``, -1 for the others.
+    first
+        The first of the batch that each is equal to ``(n,)``: itself, if there is none before it.
+    new
+        Those that are to be stored.
+    """
+
+    rows: Rows
+    first: Rows
+    new: Rows
+
+
+def find_same(
+    store: Store, keys: NDArray[np.float32], values: NDArray[np.float32] | None, payloads: list[Any] | None
+) -> Same | None:
+    """Find those of a batch that are there already, with the same value and payload; None if none is."""
+    index, catalog = store.index, store.catalog
+
+    def payload(i: int) -> Any:
+        return None if payloads is None else payloads[i]
+
+    def stored(i: int, row: int) -> bool:
+        return (
+            not catalog.flags[row] & GONE
+            and np.array_equal(index.keys[row], keys[i])
+            and (values is None or np.array_equal(index.values[row], values[i]))
+            and catalog.payloads.matches(row, int(catalog.ids[row]), payload(i))
+        )
+
+    def repeated(i: int, j: int) -> bool:
+        return (
+            np.array_equal(keys[i], keys[j])
+            and (values is None or np.array_equal(values[i], values[j]))
+            and catalog.payloads.same(payload(i), payload(j))
+        )
+
+    rows = np.full(len(keys), -1, np.intp)
+    first = np.arange(len(keys))
+    if index.rows:
+        for i, candidates in enumerate(store.fingerprints.find(keys, index.keys)):
+            rows[i] = next((row for row in candidates if stored(i, row)), -1)
+    for group in store.fingerprints.groups(keys) if len(keys) > 1 else []:
+        seen: list[int] = []
+        for i in group:
+            first[i] = next((j for j in seen if repeated(i, j)), i)
+            if first[i] == i:
+                seen.append(i)
+    new = np.flatnonzero((rows < 0) & (first == np.arange(len(keys))))
+    return None if len(new) == len(keys) else Same(rows, first, new)
 
 
 def merge(

@@ -5,37 +5,39 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mossy.arrays import LARGEST, as_vector, check_flag, check_fraction, check_integer, check_number, choose
-from mossy.clock import Clock, Seconds, Steps, check_time
-from mossy.errors import EmptyMemory, FullMemory, InvalidDtype, InvalidInput, InvalidParameter, InvalidTime
-from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, as_payloads
+from mossy.arrays import LARGEST, as_vector, check_flag, check_integer
+from mossy.clock import Clock, Seconds, check_time, clock_of
+from mossy.errors import EmptyMemory, InvalidDtype, InvalidInput, InvalidParameter, InvalidTime
+from mossy.memory.answer import answer, answer_lone, reinforce_recalled
+from mossy.memory.catalog import LONG, PINNED, SHORT
+from mossy.memory.configuration import Configuration
 from mossy.memory.draw import draw, generator
 from mossy.memory.duplicates import merge
+from mossy.memory.durable import Durable
+from mossy.memory.payloads import as_payloads
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
-from mossy.memory.short_term import NONE, ShortTerm, weakest
+from mossy.memory.short_term import NONE
 from mossy.memory.store import Store
-from mossy.recall import Lone, Recall, Settings, gather, lone, settle
+from mossy.memory.storing import store_batch
+from mossy.recall import Recall, lone
 from mossy.separation import Separation
 from mossy.similarity import Similarity
-from mossy.strength import LAWS, LinearLaw, as_law
-from mossy.substrate.index import Index
+from mossy.strength import LinearLaw
 
 __all__ = ["Memory"]
 
 Rows = NDArray[np.intp]
 
-Excited = tuple[Rows, NDArray[np.float64]]  # rows and activities (c, w), 0 where there is nothing to reinforce
-
 CUES = 256  # cues answered at once
-NOTICED = 0.01  # activity from which a recalled memory is reinforced: at most 100 memories a cue
 COMPLETION = 8  # steps of completion of a partial cue, unless set
-KEEP = {"all": False, "frequent": True}
 
 
 @final
@@ -71,6 +73,9 @@ class Memory:
     merge
         ``consolidate`` merges memories with equal value and payload whose keys differ by at most this much
         similarity: 0 merges identical ones, None merges nothing. Above 0, every memory is compared with every other.
+    duplicates
+        What becomes of what is there already, with the same pattern, value and payload: ``"reinforce"`` reinforces
+        that, and ``store`` returns its id; ``"keep"`` stores it again.
     clock
         ``Seconds()`` unless set; ``Steps()`` for training loops and tests.
 
@@ -94,34 +99,48 @@ class Memory:
         keep: str = "all",
         capacity: int | None = None,
         merge: float | None = 0.0,
+        duplicates: str = "reinforce",
         clock: Clock | None = None,
     ) -> None:
-        index = Index(similarity, separation, beta)
-        self._law = as_law(law)
-        self._settings = Settings(
-            check_number(delta, "Memory.delta", 0, 1e6),
-            check_number(association, "Memory.association", 0),
-            check_fraction(familiar, "Memory.familiar"),
+        configuration = Configuration(
+            similarity,
+            separation,
+            beta,
+            law,
+            delta,
+            familiar,
+            links,
+            association,
+            short_term,
+            keep,
+            capacity,
+            merge,
+            duplicates,
         )
-        most = check_integer(links, "Memory.links", 0, 1024)
-        if self._settings.gain > 0 and most == 0:
-            raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
-        self._keep = keep
-        self._capacity = None if capacity is None else check_integer(capacity, "Memory.capacity", 1)
-        self._merge = None if merge is None else check_number(merge, "Memory.merge", 0)
-        if self._merge and not index.similarity.reflexive:
-            raise InvalidParameter(
-                f"Memory.merge: {self._merge:g} was given with {index.similarity.name!r}, by which a longer key "
-                "fits better than an equal one; 0 or None is allowed, or another similarity."
-            )
+        self._begin(configuration, clock, None)
+
+    @classmethod
+    def made(cls, configuration: Configuration, clock: Clock | None = None, durable: Durable | None = None) -> Memory:
+        """Make a memory of these settings; with ``durable``, the one that its journal holds. ``open`` is for users."""
+        memory = cls.__new__(cls)
+        memory._begin(configuration, clock, durable)
+        return memory
+
+    def _begin(self, configuration: Configuration, clock: Clock | None, durable: Durable | None) -> None:
         if clock is not None and not isinstance(clock, Clock):
             raise InvalidDtype(f"Memory.clock: {clock!r} was given; mossy.Seconds() or mossy.Steps() is allowed.")
         self._clock = Seconds() if clock is None else clock
-        short = ShortTerm(check_integer(short_term, "Memory.short_term", 1), choose(KEEP, keep, "keep"))
-        self._store = Store(index, self._law, most, short)
+        self._configuration = configuration
+        self._settings = configuration.recall()
+        self._store = Store(configuration, durable)
         self._latest = 0.0
         self._lock = threading.RLock()
         self._process = os.getpid()
+        self._calls = 0
+        if durable is not None:
+            self._latest = durable.journal.head.latest
+            self._store = durable.rebuild(configuration, self._now())
+            self._finalizer = weakref.finalize(self, durable.close, self._store, self._latest)
 
     # -- the four verbs -----------------------------------------------------------------------------------------
 
@@ -150,7 +169,8 @@ class Memory:
         Returns
         -------
         int or array
-            The id, or the ids ``(n,)``. Ids rise and are never used again. Of a batch larger than the capacity, or than
+            The id, or the ids ``(n,)``; of what was there already, its own. New ids rise and are never used again. Of
+            a batch larger than the capacity, or than
             short-term memory where only the frequent is kept, the first are gone already.
 
         Raises
@@ -159,16 +179,16 @@ class Memory:
             Wrong shape, dtype, NaN, infinity or an empty batch. Nothing was stored.
         FullMemory
             The capacity is used up by pinned memories. Nothing was stored.
+        JournalError
+            A durable memory could not write; it is as it was before.
         """
         with self._held():
             keys, answers = self._store.index.check(patterns, values, "patterns")
             single = np.ndim(np.asarray(patterns)) == 1
-            payloads = as_payloads(payload, len(keys), single)
+            payloads = self._store.catalog.payloads.prepare(as_payloads(payload, len(keys), single))
             pin = check_flag(pin, "store.pin")
-            self._check_room(len(keys), pin)
             now = self._now()
-            ids = self._store.append(keys, answers, payloads, pin, now)
-            self._keep_capacity(self._store.catalog.present(ids), now)
+            ids = store_batch(self._store, self._configuration, keys, answers, payloads, pin, now)
             return int(ids[0]) if single else ids
 
     def recall(
@@ -209,84 +229,23 @@ class Memory:
             store = self._store
             cues, single, mask = store.index.check_cues(cue, known)
             k = check_integer(k, "recall.k", 1, len(self))
-            reinforce = check_flag(reinforce, "recall.reinforce")
+            reinforce = check_flag(reinforce, "recall.reinforce") and self._store.writes
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._now()
             if single and k == 1 and self._settings.gain == 0:
                 prepared = store.index.prepare(cues, mask)
                 only = lone(store.index, prepared, self._settings)
                 if only is not None:
-                    threshold = float(prepared.from_unrelated(self._settings.familiar)[0])
-                    return self._recall_lone(only, threshold, now, reinforce)
+                    return answer_lone(store, self._settings, prepared, only, now, reinforce)
             blocks = []
             for first in range(0, len(cues), CUES):
                 part = slice(first, first + CUES)
                 known_part = mask if mask is None or len(mask) == 1 else mask[part]
-                blocks.append(self._answer(cues[part], known_part, k, limit, now))
+                blocks.append(answer(store, self._settings, cues[part], known_part, k, limit, now))
             if reinforce:
-                self._reinforce_recalled([excited for _, excited in blocks], now)
+                reinforce_recalled(store, [excited for _, excited in blocks], now)
             recalled = Recall.together([block for block, _ in blocks])
             return recalled.first() if single else recalled
-
-    def _answer(
-        self, cues: NDArray[Any], mask: NDArray[np.bool_] | None, k: int, limit: int, now: float
-    ) -> tuple[Recall, Excited]:
-        """Return what a block of cues recalls, and what of it is to be reinforced."""
-        index, catalog = self._store.index, self._store.catalog
-        prepared = index.prepare(cues, mask)
-        table = gather(index, self._store.strengths, self._store.links, prepared, k, self._settings, now)
-        activity = index.separation.activity(table.total, len(self))
-        pattern, taken, energy = settle(index, prepared.exact, mask, prepared, table, activity, limit)
-        familiar = table.fit[:, 0] >= prepared.from_unrelated(self._settings.familiar)
-        best = table.rows[:, :k]
-        parts = (table.similarity, table.prior, table.association, table.total, table.fit)
-        recalled = Recall(
-            pattern,
-            catalog.ids[best],
-            [[catalog.payload(row) for row in line] for line in best.tolist()],
-            activity[:, :k],
-            energy,
-            familiar,
-            taken,
-            np.stack([part[:, :k] for part in parts], axis=-1),
-            *self._store.strengths.modes(best, now),
-            self._law,
-        )
-        noticed = (activity >= NOTICED) & familiar[:, None]
-        widest = int(noticed.sum(axis=1).max())
-        order = np.argsort(~noticed, axis=1, kind="stable")[:, :widest]
-        return recalled, (np.take_along_axis(table.rows, order, 1), np.take_along_axis(activity * noticed, order, 1))
-
-    def _reinforce_recalled(self, blocks: list[Excited], now: float) -> None:
-        links = self._store.links
-        if links is not None:
-            for rows, activity in blocks:
-                for i in np.flatnonzero(activity[:, 1:].any(axis=1)):
-                    others = rows[i, 1:][: links.most]
-                    amounts = (activity[i, 0] * activity[i, 1:])[: links.most]
-                    links.strengthen(np.repeat(rows[i, :1], len(others)), others, amounts, now)
-        rows, activity = (np.concatenate([block[part].ravel() for block in blocks]) for part in range(2))
-        if activity.any():
-            self._store.excite(rows[activity > 0], activity[activity > 0], now)
-
-    def _recall_lone(self, only: Lone, threshold: float, now: float, reinforce: bool) -> Recall:
-        store, row = self._store, int(only.rows[0])
-        familiar = only.fit >= threshold
-        recalled = Recall(
-            store.index.values[row].copy(),
-            store.catalog.ids[only.rows],
-            [store.catalog.payload(row)],
-            np.ones(1),
-            only.energy,
-            familiar,
-            1,
-            np.array([[only.evidence, 0.0, 0.0, only.evidence, only.fit]]),
-            *store.strengths.modes(only.rows, now),
-            self._law,
-        )
-        if reinforce and familiar:
-            store.excite(only.rows, np.ones(1), now)
-        return recalled
 
     def consolidate(self) -> Consolidation:
         """Merge duplicates, as ``merge`` decides, and make short-term memory long-term, as ``keep`` decides.
@@ -298,13 +257,17 @@ class Memory:
         with self._held():
             now = self._now()
             store = self._store
-            merged = NONE
-            if self._merge is not None and len(self):
-                merged = merge(store.index, store.catalog, store.strengths, store.links, self._merge, now)
-                store.erase(merged)
+            store.check_writes()
+            merged, tolerance = NONE, self._configuration.merge
+            if tolerance is not None and len(self):
+                merged = merge(store.index, store.catalog, store.strengths, store.links, tolerance, now)
+                store.merged(merged)
             before, long = len(self), store.catalog.having(LONG)
-            store.erase(store.short.leave(store.short.rows, store.catalog))
+            store.empty_short()
             let_go = before - len(self)
+            if store.durable is not None:
+                store.durable.flush(store, now)
+                store.durable.tidy(store)
             return Consolidation(store.catalog.having(LONG) - long, let_go, len(merged))
 
     def forget(self, ids: int | Iterable[int]) -> None:
@@ -319,10 +282,15 @@ class Memory:
         ------
         UnknownMemory
             One of the ids is not there. Nothing was forgotten.
+        ForgetPending
+            It is forgotten, but another process reads the file just now and so keeps bytes of it there.
+        JournalError
+            A durable memory could not write. Nothing was forgotten.
         """
         with self._held():
-            self._store.finish()
-            self._store.erase(np.unique(self._store.catalog.rows_of(ids)))
+            now = self._now()
+            self._store.check_writes()
+            self._store.forget(np.unique(self._store.catalog.rows_of(ids)), now)
 
     # -- strength -----------------------------------------------------------------------------------------------
 
@@ -343,13 +311,14 @@ class Memory:
                     f"{LARGEST:g} is allowed."
                 )
             now = self._now()
+            self._store.check_writes()
             self._store.excite(rows, amounts, now)
 
     def strength(self, ids: int | Iterable[int]) -> Any:
         """Return the short and the long part of the strength now: ``(2,)`` for one id, ``(n, 2)`` for several."""
         with self._held():
             rows = self._store.catalog.rows_of(ids)
-            both = np.stack(self._law.split(*self._store.strengths.modes(rows, self._now())), axis=-1)
+            both = np.stack(self._store.strengths.law.split(*self._store.strengths.modes(rows, self._now())), axis=-1)
             return both[0] if isinstance(ids, int | np.integer) else both
 
     def pin(self, ids: int | Iterable[int], pinned: bool = True) -> None:
@@ -357,8 +326,7 @@ class Memory:
         with self._held():
             rows = self._store.catalog.rows_of(ids)
             pinned = check_flag(pinned, "pin.pinned")
-            flags = self._store.catalog.flags
-            flags[rows] = flags[rows] | PINNED if pinned else flags[rows] & ~PINNED
+            self._store.pin(rows, pinned, self._now())
 
     def replay(
         self,
@@ -406,13 +374,41 @@ class Memory:
                 drawn = seen.ids[draw(np.log(weight), n, random)]
             return self._replay(self._store.catalog.rows_of(drawn))  # by id, in case the function changed the memory
 
+    # -- on disk ------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what a durable memory has not written yet: reinforcement, links, short-term memory. Else do nothing."""
+        with self._held():
+            if self._store.durable is not None:
+                self._store.durable.flush(self._store, self._now())
+
+    def close(self) -> None:
+        """Write all, leave the file tidy, and let another process write; a memory in this process stays as it is."""
+        durable = self._store.durable
+        if durable is not None:
+            with self._lock:
+                self._finalizer.detach()
+                durable.close(self._store, self._latest)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     # -- what is there ------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._store.index)
+        if self._store.durable is None:
+            return len(self._store.index)
+        with self._held():
+            return len(self._store.index)
 
     def __contains__(self, id: object) -> bool:
-        return isinstance(id, int | np.integer) and not isinstance(id, bool) and self._store.catalog.holds(int(id))
+        if not isinstance(id, int | np.integer) or isinstance(id, bool):
+            return False
+        with self._held():
+            return self._store.catalog.holds(int(id))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.ids.tolist())
@@ -455,23 +451,21 @@ class Memory:
         """Return what the memory holds and how it is set."""
         with self._held():
             store = self._store
-            links = 0 if store.links is None else store.links.nbytes
-            held = store.index.nbytes + store.strengths.nbytes + store.catalog.nbytes + store.short.rows.nbytes + links
             return Stats(
                 memories=len(self),
                 short_term=len(self._store.short.rows),
                 long_term=self._store.catalog.having(LONG),
                 pinned=self._store.catalog.having(PINNED),
-                capacity=self._capacity,
+                capacity=self._configuration.capacity,
                 d=self._store.index.d,
                 d_value=self._store.index.d_value,
-                bytes=held,
+                bytes=store.nbytes,
                 bytes_of_patterns=self._store.index.bytes_of_patterns,
                 similarity=self._store.index.similarity.name,
                 separation=self._store.index.separation.name,
                 beta=self._store.index.beta,
-                law=self._law.name,
-                keep=self._keep,
+                law=store.strengths.law.name,
+                keep=self._configuration.keep,
             )
 
     def __repr__(self) -> str:
@@ -483,16 +477,8 @@ class Memory:
             now = self._now()
             self._store.compact()
             return {
+                "configuration": self._configuration.as_dict(),
                 "index": self._store.index.state(),
-                "law": (self._law.name, dict(self._law.parameters)),
-                "delta": self._settings.delta,
-                "association": self._settings.gain,
-                "familiar": self._settings.familiar,
-                "links": 0 if self._store.links is None else self._store.links.most,
-                "short_term": self._store.short.size,
-                "keep": self._keep,
-                "capacity": self._capacity,
-                "merge": self._merge,
                 "strengths": self._store.strengths.state(),
                 "linked": None if self._store.links is None else self._store.links.state(),
                 "catalog": self._store.catalog.state(),
@@ -519,22 +505,12 @@ class Memory:
         """
         if not set(cls().state()) <= set(state or ()):
             raise InvalidInput("Memory.from_state: this is not a state of a Memory; give what state() returned, whole.")
-        name, parameters = state["law"]
-        if clock is None:
-            if state["clock"] not in ("seconds", "steps"):
-                raise InvalidParameter("Memory.from_state: the memory had a clock of its own; give one as clock=.")
-            clock = Seconds() if state["clock"] == "seconds" else Steps(state["now"])
-        memory = cls(
-            law=choose(LAWS, name, "law")(**parameters),
-            **{
-                part: state[part]
-                for part in ("delta", "association", "familiar", "links", "short_term", "keep", "capacity", "merge")
-            },
-            clock=clock,
-        )
+        clock = clock_of(state["clock"], state["now"], clock)
+        memory = cls.made(Configuration.from_dict(state["configuration"]), clock)
         memory._latest = state["now"]
         memory._now()
-        memory._store.index = Index.from_state(state["index"])
+        if state["index"]["keys"] is not None and len(state["index"]["keys"]):
+            memory._store.index.write(state["index"]["keys"], state["index"]["values"])
         memory._store.strengths.restore(state["strengths"], memory._clock.now())
         if memory._store.links is not None:
             memory._store.links.restore(state["linked"])
@@ -544,36 +520,41 @@ class Memory:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _check_room(self, n: int, pin: bool) -> None:
-        if self._capacity is None:
-            return
-        pinned = self._store.catalog.having(PINNED)
-        if pinned >= self._capacity or (pin and pinned + n > self._capacity):
-            raise FullMemory(
-                f"store: the capacity is {self._capacity} and {pinned} memories are pinned; unpin or forget some, or "
-                "raise the capacity. Nothing was stored."
-            )
+    def _held(self) -> AbstractContextManager[Any]:
+        """Return what to hold during a call: a lock, and of a durable memory what it needs besides.
 
-    def _keep_capacity(self, new: Rows, now: float) -> None:
-        """Forget the weakest beyond the capacity; of what was just stored only what does not fit by itself."""
-        excess = 0 if self._capacity is None else len(self) - self._capacity
-        if excess <= 0:
-            return
-        free = np.flatnonzero(self._store.catalog.flags & (PINNED | GONE) == 0)
-        old = free[free < new[0]]
-        out = old if excess >= len(old) else weakest(old, excess, self._store.strengths, now)
-        self._store.erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
-
-    def _held(self) -> threading.RLock:
-        """Return the lock to hold; a forked child has its own, since a thread that is not there may hold the other."""
+        A forked child has a lock of its own, since a thread that is not there may hold the other.
+        """
         if os.getpid() != self._process:
             self._lock, self._process = threading.RLock(), os.getpid()
-        return self._lock
+        return self._lock if self._store.durable is None else self._durable_call()
+
+    @contextmanager
+    def _durable_call(self) -> Iterator[None]:
+        durable = self._store.durable
+        with self._lock:
+            if durable is None or self._calls:
+                yield
+                return
+            self._calls = 1
+            try:
+                with durable.call() as changed:
+                    if changed and not durable.refresh(self._store, self._time()):
+                        self._store = durable.rebuild(self._configuration, self._time())
+                    durable.flush_if_due(self._store, self._time())
+                    yield
+            finally:
+                self._calls = 0
+
+    def _time(self) -> float:
+        now = check_time(self._clock.now(), "clock")
+        durable = self._store.durable
+        return now if durable is None or durable.writes else max(now, durable.journal.head.latest)
 
     def _now(self) -> float:
         """Finish what an interruption left, and return the time of the clock, or raise ``InvalidTime``."""
         self._store.finish()
-        now = check_time(self._clock.now(), "clock")
+        now = self._time()
         if now < self._latest:
             raise InvalidTime(
                 f"clock: the time {now:g} was given after {self._latest:g}; a clock must not run backwards. "
@@ -584,8 +565,7 @@ class Memory:
 
     def _replay(self, rows: Rows) -> Replay:
         catalog, index = self._store.catalog, self._store.index
-        payload = [catalog.payload(row) for row in rows.tolist()]
-        return Replay(catalog.ids[rows], index.keys[rows], index.values[rows], payload)
+        return Replay(catalog.ids[rows], index.keys[rows], index.values[rows], catalog.payload_of(rows))
 
     def __copy__(self) -> Memory:
         return Memory.from_state(self.state(), self._clock)

@@ -61,6 +61,15 @@ class ShortTerm:
         flags[new[stays]] |= LONG
         return np.asarray(new[~stays])
 
+    def mark(self, catalog: Catalog) -> tuple[Rows, NDArray[np.uint8]]:
+        """Return what ``go_back`` needs."""
+        return self.rows, catalog.flags[self.rows]
+
+    def go_back(self, mark: tuple[Rows, NDArray[np.uint8]], catalog: Catalog) -> None:
+        """Be as it was at the ``mark``."""
+        self.rows, flags = mark
+        catalog.flags[self.rows] = flags
+
     def drop_gone(self, catalog: Catalog) -> None:
         """Drop the rows that are forgotten."""
         self.rows = self.rows[catalog.flags[self.rows] & GONE == 0]

@@ -7,10 +7,16 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.memory.catalog import PINNED, SHORT, USED, Catalog
-from mossy.memory.short_term import NONE, ShortTerm
+from mossy.errors import JournalError
+from mossy.journal import Chunk
+from mossy.memory.catalog import LONG, PINNED, SHORT, USED, Catalog
+from mossy.memory.configuration import Configuration
+from mossy.memory.durable import Durable
+from mossy.memory.fingerprints import Fingerprints
+from mossy.memory.payloads import OnDisk
+from mossy.memory.short_term import NONE
 from mossy.pathway import Links
-from mossy.strength import LinearLaw, Strengths
+from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
 __all__ = ["Store"]
@@ -24,16 +30,21 @@ SMALL = 4096  # rows up to which forgetting compacts at once
 class Store:
     """Index neurons, strengths, catalog, links and short-term memory over the same rows.
 
-    What is appended is appended to all of them or to none. What is forgotten is forgotten in all of them: if that is
-    interrupted, the next call finishes it.
+    What is appended is appended to all of them, and to the journal of a durable memory, or to none. What is forgotten
+    is forgotten in all of them: if that is interrupted, the next call finishes it.
     """
 
-    def __init__(self, index: Index, law: LinearLaw, most_links: int, short: ShortTerm) -> None:
-        self.index = index
+    def __init__(self, configuration: Configuration, durable: Durable | None = None) -> None:
+        law = configuration.linear_law()
+        self.index = configuration.index()
         self.strengths = Strengths(law)
         self.catalog = Catalog()
-        self.links = Links(most_links, law) if most_links else None
-        self.short = short
+        self.links = Links(configuration.links, law) if configuration.links else None
+        self.short = configuration.short()
+        self.fingerprints = Fingerprints()
+        self.durable = durable
+        if durable is not None:
+            self.catalog.payloads = OnDisk(durable.journal.payloads)
         self._going: Rows = NONE
 
     def append(
@@ -41,18 +52,33 @@ class Store:
     ) -> NDArray[np.int64]:
         """Add memories that were checked, let them into short-term memory, and return their ids."""
         alive = self.catalog.alive() if self.links is not None else NONE
-        before, mark = self.index.rows, self.catalog.mark()
+        before, next_id, short = self.index.rows, self.catalog.next_id, self.short.mark(self.catalog)
         try:
-            rows = self.index.write(keys, values)
+            rows = self.index.extend(keys, values)
             self.strengths.append(len(rows), now)
             ids = self.catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
             if self.links is not None:
-                self.links.append(len(rows), now, int(alive[-1]) if len(alive) else None)
+                after = int(alive[-1]) if len(alive) else None
+                self.links.append(len(rows), now, after)
+                if self.durable is not None and after is not None:
+                    self.durable.note(self.catalog.ids[[after]])
+            out = self.short.enter(rows, self.catalog, self.strengths, now)
+            if self.durable is not None:
+                self.durable.stored(self, rows, payloads, pin, now)
         except BaseException:  # an interruption, or no room: nothing is stored
-            self._undo(before, mark)
+            if self.durable is None or self.durable.journal.head.next_id <= next_id:
+                self._undo(before, next_id, short)
             raise
-        self.erase(self.short.enter(rows, self.catalog, self.strengths, now))
+        self.erase(out)
         return ids
+
+    def adopt(self, chunk: Chunk) -> None:
+        """Add memories as the journal has them: in long-term memory, and not touched since they were stored."""
+        self.index.extend(chunk.keys, chunk.values)
+        self.strengths.adopt(chunk.stored)
+        self.catalog.extend(chunk.ids, np.full(len(chunk.ids), LONG))
+        if self.links is not None:
+            self.links.adopt(len(chunk.ids))
 
     def excite(self, rows: Rows, amounts: NDArray[np.float64], now: float) -> None:
         """Reinforce ``rows``, which then are in short-term memory; a row named twice is excited twice."""
@@ -63,11 +89,69 @@ class Store:
         self.strengths.excite(rows, amounts, now)
         flags = self.catalog.flags[rows]
         self.catalog.flags[rows] = flags | USED
+        if self.durable is not None:
+            self.durable.note(self.catalog.ids[rows])
         if not (flags & SHORT).all():
             self.erase(self.short.enter(rows[flags & SHORT == 0], self.catalog, self.strengths, now))
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may be changed."""
+        return self.durable is None or self.durable.writes
+
+    def check_writes(self) -> None:
+        """Raise ``ReadOnly`` if it may not be changed."""
+        if self.durable is not None:
+            self.durable.check_writes()
+
+    def pin(self, rows: Rows, pinned: bool, now: float) -> None:
+        """Pin ``rows`` or take that back, and see it onto the disk."""
+        flags = self.catalog.flags
+        before = flags[rows]
+        flags[rows] = before | PINNED if pinned else before & ~PINNED
+        if self.durable is not None:
+            self.durable.note(self.catalog.ids[rows])
+            try:
+                self.durable.flush(self, now)
+            except JournalError:
+                flags[rows] = before
+                raise
+
+    def merged(self, rows: Rows) -> None:
+        """Take note that ``rows`` were merged into others, and forget them."""
+        if self.durable is not None and len(rows):
+            kept = self.catalog.alive() if self.links is not None else self.catalog.places(self.catalog.several())[0]
+            self.durable.note(self.catalog.ids[kept])
+        self.erase(rows)
+
+    def empty_short(self) -> None:
+        """Let all leave short-term memory."""
+        if self.durable is not None:
+            self.durable.note(self.catalog.ids[self.short.rows])
+        self.erase(self.short.leave(self.short.rows, self.catalog))
+
+    def forget(self, rows: Rows, now: float) -> None:
+        """Forget ``rows``, on disk first: no byte of them is left."""
+        if self.durable is None:
+            self.erase(rows)
+            return
+        version = self.durable.journal.head.version
+        try:
+            self.durable.forget(self, rows, now)
+        finally:
+            if self.durable.journal.head.version > version:  # also when an interruption came after it was written
+                self.drop(rows)
+        self.durable.scrub(self)
+
     def erase(self, rows: Rows) -> None:
-        """Forget ``rows``: no byte of them is left."""
+        """Forget ``rows`` here, and on disk with what is written next."""
+        if len(rows):
+            if self.durable is not None:
+                self.durable.let_go(self.catalog.ids[rows])
+            self.drop(rows)
+
+    def drop(self, rows: Rows) -> None:
+        """Forget ``rows`` here: no byte of them is left."""
         if not len(rows):
             return
         self._going = rows
@@ -98,20 +182,29 @@ class Store:
         fresh = [(column, column.rows[kept]) for part in self._parts() for column in part.columns()]
         for column, rows in fresh:  # nothing is allocated from here on
             column.put(rows)
-        self.catalog.keep_payloads(kept)
+        self.catalog.payloads.keep(kept)
         self.short.rows = place[self.short.rows]
         self.index.compacted()
         if self.links is not None:
             self.links.moved(place)
+        self.fingerprints.forget()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        held = sum(part.nbytes for part in self._parts())
+        return held + self.short.rows.nbytes + self.fingerprints.nbytes
 
     def _parts(self) -> list[Index | Strengths | Catalog | Links]:
         parts: list[Index | Strengths | Catalog | Links] = [self.index, self.strengths, self.catalog]
         return parts if self.links is None else [*parts, self.links]
 
-    def _undo(self, rows: int, mark: tuple[int, bool]) -> None:
+    def _undo(self, rows: int, next_id: int, short: tuple[Rows, NDArray[np.uint8]]) -> None:
         """Go back to the first ``rows``, whatever part of the others was written."""
         self.index.truncate(rows)
-        self.catalog.truncate(rows, mark)
+        self.catalog.truncate(rows, next_id)
         for part in (self.strengths, self.links):
             for column in [] if part is None else part.columns():
                 column.truncate(min(rows, len(column.rows)))
+        self.short.go_back(short, self.catalog)
+        self.fingerprints.truncate(rows)

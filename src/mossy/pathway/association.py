@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from mossy.strength import LinearLaw
 __all__ = ["Links"]
 
 Rows = NDArray[np.intp]
+Places = Callable[[NDArray[np.int64]], tuple[Rows, NDArray[np.bool_]]]
 NONE = -1
 
 
@@ -55,6 +57,33 @@ class Links:
         self._when.append(np.full(n, now))
         if after is not None:
             self.strengthen(np.array([after]), rows[:1], np.ones(1), now)
+
+    def adopt(self, n: int) -> None:
+        """Add ``n`` memories without links."""
+        self._target.append(np.full((n, self.most), NONE, np.int32))
+        self._modes.append(np.zeros((n, self.most, self.law.modes), np.float32))
+        self._when.append(np.zeros(n))
+
+    def pointing(self, rows: Rows) -> Rows:
+        """Return the rows that have a link to one of ``rows``."""
+        return np.flatnonzero(np.isin(self._target.rows, rows).any(axis=1))
+
+    def describe(self, rows: Rows, ids: NDArray[np.int64], records: NDArray[Any], without: Rows) -> None:
+        """Write the links of ``rows`` into records, with ``ids`` for rows; those to the rows ``without`` left out."""
+        targets = self._target.rows[rows]
+        there = (targets != NONE) & ~np.isin(targets, without)
+        records["targets"] = np.where(there, ids[targets], NONE)
+        records["linked"] = self._modes.rows[rows] * there[..., None]
+        records["linked_when"] = self._when.rows[rows]
+
+    def put(self, rows: Rows, records: NDArray[Any], places: Places) -> None:
+        """Take the links of ``rows`` over from records, where ``places`` finds the rows of ids."""
+        linked = records["linked"].any(axis=2)
+        found, there = places(np.where(linked, records["targets"], NONE).ravel())
+        there = there.reshape(linked.shape) & linked
+        self._target.rows[rows] = np.where(there, found.reshape(linked.shape), NONE)
+        self._modes.rows[rows] = records["linked"] * there[..., None]
+        self._when.rows[rows] = records["linked_when"]
 
     def strengthen(self, one: Rows, other: Rows, amounts: NDArray[Any], now: float) -> None:
         """Strengthen the links between ``one (p,)`` and ``other (p,)``, both ways, by ``amounts (p,)``."""

@@ -53,6 +53,23 @@ class Strengths:
         self._cache.append(np.full(n, logs[0], np.float32))
         self._due.append(np.full(n, due))
 
+    def adopt(self, when: NDArray[np.float64]) -> None:
+        """Add memories that were excited by 1 at the times ``when``, and not since."""
+        n = len(when)
+        self._modes.append(np.broadcast_to(np.float32(1), (n, self.law.modes)))
+        self._when.append(when)
+        self._cache.append(np.zeros(n, np.float32))
+        self._due.append(np.zeros(n))
+
+    def describe(self, rows: Rows, records: NDArray[Any]) -> None:
+        """Write ``modes`` and ``when`` of ``rows`` into records of these names."""
+        records["modes"], records["when"] = self._modes.rows[rows], self._when.rows[rows]
+
+    def put(self, rows: Rows, records: NDArray[Any]) -> None:
+        """Take ``modes`` and ``when`` of ``rows`` over from records of these names."""
+        self._modes.rows[rows], self._when.rows[rows] = records["modes"], records["when"]
+        self._due.rows[rows] = 0.0
+
     def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])

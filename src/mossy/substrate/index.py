@@ -151,15 +151,28 @@ class Index:
         InvalidInput
             Nothing was written.
         """
-        batch, answers = self.check(keys, values)
-        if self._keys is None:
-            self._keys = Column((batch.shape[1],), np.float32)
-            if answers is not None:
-                self._values = Column((answers.shape[1],), np.float32)
-            if self.similarity.norms(batch[:1]) is not None:
-                self._norms = Column((), np.float32)
+        return self.extend(*self.check(keys, values))
+
+    def reserve(self, n: int, d: int, d_value: int | None) -> None:
+        """Make room for ``n`` keys, so that adding them in parts copies nothing twice; nothing is held yet."""
+        self._begin(d, d_value)
+        for column in self.columns():
+            column.reserve(n)
+
+    def _begin(self, d: int, d_value: int | None) -> Column:
+        self._keys = Column((d,), np.float32)
+        self._values = None if d_value is None else Column((d_value,), np.float32)
+        if self.similarity.norms(np.zeros((1, d), np.float32)) is not None:
+            self._norms = Column((), np.float32)
+        return self._keys
+
+    def extend(self, batch: Patterns, answers: Patterns | None) -> Rows:
+        """Add what ``check`` returned, and return the rows ``(n,)``."""
+        keys = self._keys
+        if keys is None:
+            keys = self._begin(batch.shape[1], None if answers is None else answers.shape[1])
         first = self.rows
-        self._keys.append(batch)
+        keys.append(batch)
         if self._values is not None and answers is not None:
             self._values.append(answers)
         norms = self.similarity.norms(batch)

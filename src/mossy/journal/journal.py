@@ -1,0 +1,495 @@
+"""The journal: one SQLite file that holds every memory, from which a memory is rebuilt."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.errors import (
+    Damaged,
+    HeldByWriter,
+    JournalError,
+    NewerLayout,
+    NoRoom,
+    NotAMemory,
+    ReadOnly,
+    UnknownMemory,
+)
+from mossy.journal import meta
+from mossy.journal.connection import connect, named, truncate_log
+from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, state_dtype
+from mossy.journal.lock import WriterLock
+from mossy.journal.meta import Head
+from mossy.journal.payload import decode
+from mossy.journal.rows import Chunk, Width, crc_of_row, place_of, read_rows, rows_to_write
+from mossy.journal.seal import SALT, Plain, seal_for
+from mossy.journal.sidecar import ROWS, Sidecar
+
+__all__ = ["Journal"]
+
+Ids = NDArray[np.int64]
+Blocks = NDArray[np.int64]
+Content = NDArray[Any]  # (blocks, BLOCK) of state_dtype
+
+ENTRIES = ("configuration", "head", "short", "merged")
+ASKED = 500  # ids in one SELECT
+EMPTY = 4096  # empty rows from which it may be written anew
+
+
+@final
+class Journal:
+    """Reads and writes one file. It takes arrays and a configuration, and knows no memory.
+
+    What is written stands between ``with journal.transaction():``, which is one commit: all of it is on disk when the
+    block ends, or nothing of it.
+
+    Parameters
+    ----------
+    path
+        The file; with mode ``"a"`` it is made if it is not there.
+    mode
+        ``"a"`` to read and write, ``"r"`` to read.
+    durability
+        ``"full"``: on disk, power loss included, at the end of a transaction; ``"process"``: safe from the end of this
+        process, not from that of the machine.
+    secret
+        The key of an encrypted file, from ``as_secret``.
+    configuration
+        With what a new file is made; JSON. Needs ``"modes"`` and ``"links"``, the sizes of a memory's state.
+
+    Raises
+    ------
+    JournalError
+        One of its kinds, as the tree in ``mossy.errors`` tells.
+    """
+
+    def __init__(
+        self, path: Path, mode: str, durability: str, secret: bytes | None, configuration: dict[str, Any]
+    ) -> None:
+        self.path, self.mode = path, mode
+        self.closed = False
+        self.process = os.getpid()
+        self._check_header()
+        self._lock = WriterLock(path) if mode == "a" else None
+        try:
+            with named(path):
+                self._connect(durability, secret, configuration)
+        except BaseException:
+            self._release()
+            raise
+
+    def _connect(self, durability: str, secret: bytes | None, configuration: dict[str, Any]) -> None:
+        path = self.path
+        if self.mode == "r" and not path.exists():
+            raise NotAMemory(f"{path}: it is not there; open it with mode='a' to make it.")
+        self.connection = connect(path, self.mode, durability)
+        self.new = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if self.new:
+            if self.mode == "r":
+                raise NotAMemory(f"{path}: it is empty; open it with mode='a' to make it a memory.")
+            self._create(secret, configuration)
+        else:
+            self._check_kind()
+            self._seal = seal_for(secret, self._salt())
+            self._migrate()
+        self.read_entries()
+        self.lineage = bytes.fromhex(self.configuration["lineage"])
+        self.dtype = state_dtype(self.configuration["modes"], self.configuration["links"])
+        if self.mode == "a":
+            if self.head.torn:
+                self.tidy(always=True)
+            truncate_log(self.connection)  # finishes what an open reader kept from being forgotten
+        self._seen = self._data_version()
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def _check_header(self) -> None:
+        """Refuse a file that is not SQLite's before SQLite touches it."""
+        if self.path.exists() and self.path.stat().st_size:
+            with self.path.open("rb") as file:
+                if file.read(16) != b"SQLite format 3\0":
+                    raise NotAMemory(f"{self.path}: it is not a file of mossy's, or its beginning is damaged.")
+
+    def _check_kind(self) -> None:
+        (kind,) = self.connection.execute("PRAGMA application_id").fetchone()
+        if kind != APPLICATION:
+            raise NotAMemory(f"{self.path}: it is an SQLite file of another program, or its header is damaged.")
+        (layout,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if layout > LAYOUT:
+            raise NewerLayout(
+                f"{self.path}: it has layout {layout}, and this mossy knows {LAYOUT} at most. Install a newer mossy."
+            )
+
+    def _create(self, secret: bytes | None, configuration: dict[str, Any]) -> None:
+        salt = None if secret is None else os.urandom(SALT)
+        self._seal = seal_for(secret, salt)
+        lineage = os.urandom(16).hex()
+        with self._commit():
+            self.connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            self._apply(0)
+            if salt is not None:
+                meta.put(self.connection, Plain(), "salt", salt)
+            meta.put(self.connection, self._seal, "configuration", _json(configuration | {"lineage": lineage}))
+            meta.put(self.connection, self._seal, "head", Head().encode())
+            meta.put(self.connection, self._seal, "short", b"")
+            meta.put(self.connection, self._seal, "merged", b"")
+
+    def _salt(self) -> bytes | None:
+        if self.connection.execute("SELECT 1 FROM meta WHERE name = 'salt'").fetchone() is None:
+            return None
+        return meta.get(self.connection, Plain(), "salt")
+
+    def _migrate(self) -> None:
+        (layout,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if layout < LAYOUT:
+            if self.mode == "r":
+                raise ReadOnly(f"{self.path}: it has the older layout {layout}; open it once with mode='a'.")
+            with self._commit():
+                self._apply(layout)
+
+    def _apply(self, layout: int) -> None:
+        for statements in MIGRATIONS[layout:]:
+            for statement in statements:
+                self.connection.execute(statement)
+        self.connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    def read_entries(self) -> None:
+        """Read configuration, head, and the small arrays."""
+        try:
+            entries = {name: meta.get(self.connection, self._seal, name) for name in ENTRIES}
+            self.configuration: dict[str, Any] = json.loads(entries["configuration"])
+            self.head = Head.decode(entries["head"])
+        except Damaged as error:
+            raise Damaged(f"{self.path}: {error}; mossy repair rescues the rest.") from error
+        self.short, self.merged = entries["short"], entries["merged"]
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> Width | None:
+        """The neurons of keys and values, None before they are known."""
+        return None if self.head.d is None else Width(self.head.d, self.head.d_value)
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The arrays beside it, None before anything is stored."""
+        path = self.path.with_name(self.path.name + ".arrays")
+        return None if self.width is None else Sidecar(path, self.width, self.lineage, self._seal)
+
+    def state(self, damage: list[str], since: int = -1) -> tuple[Blocks, Content]:
+        """Return the state of the blocks that were written after the version ``since``; damaged ones are named."""
+        numbers: list[int] = []
+        contents: list[bytes] = []
+        size = BLOCK * self.dtype.itemsize
+        query = "SELECT block, version, content, crc FROM state WHERE version > ? ORDER BY block"
+        for block, version, content, crc in self.connection.execute(query, (since,)):
+            if not isinstance(content, bytes) or _crc_of_state(block, version, content) != crc:
+                damage.append(f"state of the memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: wrong checksum")
+                continue
+            opened = self._seal.open(content, b"s%d" % block)
+            if len(opened) != size:
+                damage.append(f"state of the memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: wrong length")
+                continue
+            numbers.append(block)
+            contents.append(opened)
+        array = np.frombuffer(b"".join(contents), self.dtype).reshape(-1, BLOCK)
+        return np.array(numbers, np.int64), array
+
+    def alive(self, blocks: Blocks, content: Content) -> NDArray[np.bool_]:
+        """Return for each id from 0 whether it is there, as the state tells."""
+        alive = np.zeros(-(-self.head.next_id // BLOCK) * BLOCK, bool)
+        places = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+        inside = places < len(alive)
+        alive[places[inside]] = (content["flags"].ravel() & GONE == 0)[inside]
+        return alive[: self.head.next_id]
+
+    def rows(self, damage: list[str], first: int = 0) -> Iterator[Chunk]:
+        """Yield the memories from the id ``first`` on, in chunks; damaged ones are named and left out."""
+        if self.width is not None:
+            query = "SELECT * FROM memory WHERE id >= ? AND crc IS NOT NULL ORDER BY id"
+            yield from read_rows(self.connection.execute(query, (first,)), self.width, self._seal, damage)
+
+    def payloads(self, ids: Ids) -> list[Any]:
+        """Return the payload of each id.
+
+        Raises
+        ------
+        Damaged
+            A row does not fit its checksum.
+        UnknownMemory
+            It was forgotten meanwhile.
+        """
+        with named(self.path):
+            found = {}
+            for first in range(0, len(ids), ASKED):
+                some = ids[first : first + ASKED].tolist()
+                marks = ",".join("?" * len(some))
+                for row in self._reading().execute(f"SELECT * FROM memory WHERE id IN ({marks})", some):
+                    found[row[0]] = self._payload(row)
+            try:
+                return [found[id] for id in ids.tolist()]
+            except KeyError as error:
+                raise Damaged(f"{self.path}: memory {error.args[0]} has no row; see mossy verify.") from error
+
+    def _payload(self, row: Any) -> Any:
+        id, stored, key, value, payload, crc = row
+        if crc is None:
+            raise UnknownMemory(f"ids: the memory {id} was forgotten meanwhile.")
+        try:
+            sound = crc_of_row(id, stored, key, value, payload) == crc
+            if sound and payload is not None:
+                return decode(self._seal.open(payload, b"p" + place_of(id, stored)))
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise Damaged(
+                f"{self.path}: the row of memory {id} does not fit its checksum; mossy repair rescues the rest."
+            )
+        return None
+
+    def _reading(self) -> sqlite3.Connection:
+        """Return the connection; a forked child makes one of its own."""
+        if os.getpid() != self.process:
+            self.process, self.mode = os.getpid(), "r"
+            self._forked = self.connection  # never closed here: that would take the parent's locks away
+            self.connection = connect(self.path, "r")
+            if self._lock is not None:
+                self._lock.abandon()
+                self._lock = None
+        return self.connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[bool]:
+        """Read one and the same state in the block; it yields whether that changed since the last snapshot."""
+        with named(self.path):
+            connection = self._reading()
+            connection.execute("BEGIN")
+            try:
+                seen = self._data_version()
+                changed, self._seen = seen != self._seen, seen
+                yield changed
+            finally:
+                connection.execute("COMMIT")
+
+    def _data_version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        self.connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may be written from here: it was opened to write, in this process."""
+        return self.mode == "a" and os.getpid() == self.process
+
+    def check_writes(self) -> None:
+        """Raise ``ReadOnly`` if it may not be written from here."""
+        if not self.writes:
+            raise ReadOnly(
+                f"{self.path}: it was opened to read (mode='r'), or by the process that this one was forked from; "
+                "nothing was changed. Store from the process that opened it to write."
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is written in the block as one; if it fails, nothing of it is written.
+
+        Raises
+        ------
+        ReadOnly, NoRoom, HeldByWriter, JournalError
+        """
+        self.check_writes()
+        before = replace(self.head)
+        try:
+            with named(self.path), self._commit():
+                yield
+                self.head.version += 1
+                meta.put(self.connection, self._seal, "head", self.head.encode())
+        except BaseException:
+            self.head = self._head_on_disk(before)
+            raise
+
+    def _head_on_disk(self, before: Head) -> Head:
+        """Return the head as it was written: an interruption may have come after the commit."""
+        try:
+            return Head.decode(meta.get(self.connection, self._seal, "head"))
+        except (sqlite3.Error, JournalError):
+            return before
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def append(
+        self,
+        ids: Ids,
+        now: float,
+        keys: NDArray[np.float32],
+        values: NDArray[np.float32] | None,
+        payloads: list[bytes | None] | None,
+    ) -> None:
+        """Add memories with rising ids from ``next_id`` on."""
+        head = self.head
+        if head.memories == 0:
+            head.d, head.d_value = keys.shape[1], None if values is None else values.shape[1]
+        crcs: list[int] = []
+        rows = rows_to_write(ids.tolist(), now, keys, values, payloads, self._seal, crcs)
+        self.connection.executemany("INSERT INTO memory VALUES (?, ?, ?, ?, ?, ?)", rows)
+        first = -(-head.next_id // BLOCK)
+        head.next_id = int(ids[-1]) + 1
+        fresh = np.arange(first, -(-head.next_id // BLOCK), dtype=np.int64)
+        self.put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
+        head.memories += len(crcs)
+        head.digest += sum(crcs)
+        head.latest = max(head.latest, now)
+
+    def remove(self, ids: Ids) -> None:
+        """Empty the rows of ``ids``."""
+        head = self.head
+        for first in range(0, len(ids), ASKED):
+            some = ids[first : first + ASKED].tolist()
+            marks = ",".join("?" * len(some))
+            query = f"SELECT count(crc), sum(crc) FROM memory WHERE id IN ({marks})"
+            count, digest = self.connection.execute(query, some).fetchone()
+            head.memories -= count
+            head.digest -= digest or 0
+            head.empty += count
+            self.connection.execute(
+                "UPDATE memory SET stored = NULL, key = NULL, value = NULL, payload = NULL, crc = NULL "
+                f"WHERE id IN ({marks})",
+                some,
+            )
+        if head.memories == 0:
+            head.d = head.d_value = None
+
+    def put_state(self, blocks: Blocks, content: Content) -> None:
+        """Write the state of ``blocks (b,)``: ``(b, 64)`` records."""
+        version = self.head.version + 1
+
+        def rows() -> Iterator[tuple[int, int, bytes, int]]:
+            for block, records in zip(blocks.tolist(), content, strict=True):
+                closed = self._seal.close(records.tobytes(), b"s%d" % block)
+                yield block, version, closed, _crc_of_state(block, version, closed)
+
+        self.connection.executemany(
+            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "version = excluded.version, content = excluded.content, crc = excluded.crc",
+            rows(),
+        )
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write one of the small arrays, or the configuration."""
+        meta.put(self.connection, self._seal, name, content)
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Write another configuration; the lineage stays."""
+        self.configuration = configuration | {"lineage": self.configuration["lineage"]}
+        self.put("configuration", _json(self.configuration))
+
+    # -- housekeeping -------------------------------------------------------------------------------------------
+
+    def scrub(self, alive: NDArray[np.bool_]) -> bool:
+        """Leave no byte of what was forgotten beside the file or in its log; False if an open reader prevents it."""
+        sidecar = self.sidecar
+        if sidecar is not None:
+            sidecar.scrub(alive)
+        else:
+            Sidecar(self.path.with_name(self.path.name + ".arrays"), Width(1, None), b"", self._seal).remove()
+        with named(self.path):
+            if self.head.torn:
+                return self.tidy(always=True)
+            return truncate_log(self.connection)
+
+    def tidy(self, always: bool = False) -> bool:
+        """Write the file anew without its empty rows, if they are the most; False if that could not be done now.
+
+        It needs as much room again as the file has. Where there is none, or another program reads just now, the file
+        stays as it is, and right.
+        """
+        if not always and self.head.empty <= max(self.head.memories, EMPTY):
+            return True
+        try:
+            with self.transaction():
+                self.connection.execute("DELETE FROM memory WHERE crc IS NULL")
+                self.connection.execute(
+                    "DELETE FROM state WHERE block < ? AND NOT EXISTS "
+                    f"(SELECT 1 FROM memory WHERE id BETWEEN block * {BLOCK} AND block * {BLOCK} + {BLOCK - 1})",
+                    (self.head.next_id // BLOCK,),
+                )
+                self.head.empty = 0
+                self.head.epoch += 1
+                self.head.torn = True
+            with named(self.path):
+                self.connection.execute("VACUUM")
+            with self.transaction():
+                self.head.torn = False
+            return truncate_log(self.connection)
+        except (NoRoom, HeldByWriter):
+            return False
+
+    def stamps(self, first: int, n: int) -> Iterator[tuple[Ids, NDArray[np.float64], NDArray[np.uint32]]]:
+        """Yield ids, times and checksums of ``n`` memories from the id ``first`` on, ``ROWS`` at a time."""
+        query = "SELECT id, stored, crc FROM memory WHERE id >= ? AND crc IS NOT NULL ORDER BY id LIMIT ?"
+        rows = self.connection.execute(query, (first, n))
+        while some := rows.fetchmany(ROWS):
+            ids, stored, crcs = zip(*some, strict=True)
+            yield np.array(ids, np.int64), np.array(stored, np.float64), np.array(crcs, np.uint32)
+
+    def write_sidecar(self, chunks: Iterator[Chunk], covered: int) -> int:
+        """Add whole blocks to the sidecar, which has the memories up to ``covered``; return up to which it has then.
+
+        Where there is no room for it there is none, which makes opening slower and nothing else.
+        """
+        sidecar = self.sidecar
+        if sidecar is None:
+            return -1
+        try:
+            for chunk in chunks:
+                sidecar.append(chunk)
+                covered = int(chunk.ids[-1])
+        except OSError:
+            sidecar.remove()
+            return -1
+        return covered
+
+    def close(self) -> None:
+        """Let another write; a second call does nothing."""
+        if not self.closed:
+            self.closed = True
+            if os.getpid() == self.process:
+                self.connection.close()
+            self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            if os.getpid() == self.process:
+                self._lock.release()
+            else:
+                self._lock.abandon()
+            self._lock = None
+
+
+def _crc_of_state(block: int, version: int, content: bytes) -> int:
+    return crc32(content, crc32(b"%d %d" % (block, version)))
+
+
+def _json(configuration: dict[str, Any]) -> bytes:
+    return json.dumps(configuration, sort_keys=True).encode()

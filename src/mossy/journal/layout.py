@@ -1,0 +1,40 @@
+"""How the file is laid out, as data. A layout is the migrations up to it; they are only ever added to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["APPLICATION", "BLOCK", "FRESH", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "state_dtype"]
+
+APPLICATION = 0x6D6F7373  # SQLite's application_id of a file of ours: "moss"
+PAGE = 16384  # bytes of a page: rows of 100 to 16,000 bytes fill it to at least three quarters
+BLOCK = 64  # memories whose state shares a row of the table `state`
+
+# A memory has one row for good: its id is its rowid. Forgetting empties the row and leaves it there, since taking a row
+# out makes SQLite move others within its pages, and a moved row leaves a copy of itself in what the page does not use.
+# For the same reason a row of `state` never changes its length.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB, crc INTEGER) WITHOUT ROWID",
+        "CREATE TABLE memory (id INTEGER PRIMARY KEY, stored REAL, key BLOB, value BLOB, payload BLOB, crc INTEGER)",
+        "CREATE TABLE state (block INTEGER PRIMARY KEY, version INTEGER, content BLOB, crc INTEGER)",
+        "CREATE INDEX changed ON state (version)",
+    ),
+)
+LAYOUT = len(MIGRATIONS)
+
+GONE = 1 << 4  # the flag of an id that is forgotten, as in the catalog
+FRESH = 0.0  # the modes of a memory that was not excited since it was stored
+
+
+def state_dtype(modes: int, links: int) -> np.dtype[Any]:
+    """Return the record of what changes of one memory: flags, strength and links.
+
+    All zero is a fresh memory: stored, and not touched since.
+    """
+    fields: list[Any] = [("flags", "u1"), ("when", "<f8"), ("modes", "<f4", (modes,))]
+    if links:
+        fields += [("linked_when", "<f8"), ("targets", "<i8", (links,)), ("linked", "<f4", (links, modes))]
+    return np.dtype(fields)

@@ -1,0 +1,97 @@
+"""What a payload is on disk: JSON in UTF-8, or bytes, or an array as NumPy's own format. Nothing else, and no pickle.
+
+The first byte tells them apart: no JSON text begins with 0 or 0x93.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from mossy.errors import InvalidDtype
+
+__all__ = ["decode", "encode"]
+
+BYTES = b"\x00"
+ARRAY = b"\x93"  # how NumPy's format begins
+
+
+def encode(payload: Any) -> bytes | None:
+    """Return a payload as bytes, None if there is none.
+
+    Raises
+    ------
+    InvalidDtype
+        It holds something that neither JSON nor NumPy can keep, such as a set, NaN, or a key that is no string.
+    """
+    if payload is None:
+        return None
+    if isinstance(payload, bytes | bytearray | memoryview):
+        return BYTES + bytes(payload)
+    if isinstance(payload, np.ndarray) and payload.ndim:
+        return _encode_array(payload)
+    try:
+        _check_names(payload)
+        text = _JSON.encode(payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidDtype(
+            f"payload: {_short(payload)} was given ({error}); on disk a payload is what JSON holds (None, booleans, "
+            "finite numbers, strings, lists, dicts with strings as keys), bytes, or a NumPy array."
+        ) from error
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON has an escape for it
+        return json.dumps(json.loads(text)).encode()
+
+
+def decode(content: bytes | None) -> Any:
+    """Return the payload that ``encode`` was given; tuples come back as lists."""
+    if content is None:
+        return None
+    first = content[:1]
+    if first == BYTES:
+        return content[1:]
+    if first == ARRAY:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    return json.loads(content)
+
+
+def _encode_array(array: np.ndarray[Any, Any]) -> bytes:
+    if array.dtype.hasobject:
+        raise InvalidDtype(f"payload: an array of dtype {array.dtype} was given; on disk it must be numbers or text.")
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _check_names(payload: Any) -> None:
+    """Refuse dicts whose keys JSON would turn into strings."""
+    if isinstance(payload, dict):
+        for name, part in payload.items():
+            if type(name) is not str:
+                raise TypeError(f"the key {name!r} is no string")
+            if isinstance(part, dict | list | tuple):
+                _check_names(part)
+    elif isinstance(payload, list | tuple):
+        for part in payload:
+            if isinstance(part, dict | list | tuple):
+                _check_names(part)
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+        plain = value.item()
+        if isinstance(plain, bool | int | float | str):
+            return plain
+    raise TypeError(f"{type(value).__name__} in it")
+
+
+def _short(payload: Any) -> str:
+    text = repr(payload) if not isinstance(payload, list | dict) else f"a {type(payload).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_as_plain)
