@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import copy
 from pathlib import Path
 from typing import Any, final
 from zlib import crc32
@@ -28,7 +28,7 @@ from mossy.errors import (
 from mossy.journal import meta
 from mossy.journal.connection import connect, named, truncate_log
 from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, state_dtype
-from mossy.journal.lock import WriterLock
+from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
 from mossy.journal.payload import decode
 from mossy.journal.rows import Chunk, Width, crc_of_row, place_of, read_rows, rows_to_write
@@ -41,7 +41,7 @@ Ids = NDArray[np.int64]
 Blocks = NDArray[np.int64]
 Content = NDArray[Any]  # (blocks, BLOCK) of state_dtype
 
-ENTRIES = ("configuration", "head", "short", "merged")
+ENTRIES = ("configuration", "short", "merged")
 ASKED = 500  # ids in one SELECT
 EMPTY = 4096  # empty rows from which it may be written anew
 
@@ -78,6 +78,8 @@ class Journal:
     ) -> None:
         self.path, self.mode = path, mode
         self.closed = False
+        self.lost = ""
+        self._appends_only = True
         self.process = os.getpid()
         self._check_header()
         self._lock = WriterLock(path) if mode == "a" else None
@@ -102,7 +104,13 @@ class Journal:
             self._check_kind()
             self._seal = seal_for(secret, self._salt())
             self._migrate()
+        left = left_note(path) if self._lock is None else self._lock.left
         self.read_entries()
+        if left is not None and (left[0] > self.head.next_id or left[1] > self.head.version):
+            self.lost = (
+                f"{path}: its last writer had stored the memories up to {left[0] - 1}, and those up to "
+                f"{self.head.next_id - 1} are there: the end of its log (-wal) is torn. What is there is sound"
+            )
         self.lineage = bytes.fromhex(self.configuration["lineage"])
         self.dtype = state_dtype(self.configuration["modes"], self.configuration["links"])
         if self.mode == "a":
@@ -168,10 +176,22 @@ class Journal:
         try:
             entries = {name: meta.get(self.connection, self._seal, name) for name in ENTRIES}
             self.configuration: dict[str, Any] = json.loads(entries["configuration"])
-            self.head = Head.decode(entries["head"])
+            self._read_head()
         except Damaged as error:
             raise Damaged(f"{self.path}: {error}; mossy repair rescues the rest.") from error
         self.short, self.merged = entries["short"], entries["merged"]
+
+    def _read_head(self) -> None:
+        """Read the head, and add what was appended since it was written, which the rows themselves tell."""
+        head = Head.decode(meta.get(self.connection, self._seal, "head"))
+        query = "SELECT count(crc), sum(crc), max(id), max(stored) FROM memory WHERE id >= ?"
+        count, digest, last, latest = self.connection.execute(query, (head.next_id,)).fetchone()
+        if last is not None:
+            head.memories += count
+            head.digest += digest or 0
+            head.next_id = last + 1
+            head.latest = max(head.latest, latest or 0.0)
+        self.head = head
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -310,22 +330,29 @@ class Journal:
         ReadOnly, NoRoom, HeldByWriter, JournalError
         """
         self.check_writes()
-        before = replace(self.head)
+        before = copy(self.head)
+        self._appends_only = True
         try:
             with named(self.path), self._commit():
                 yield
-                self.head.version += 1
-                meta.put(self.connection, self._seal, "head", self.head.encode())
+                if not self._appends_only:
+                    self.head.version += 1
+                    meta.put(self.connection, self._seal, "head", self.head.encode())
         except BaseException:
-            self.head = self._head_on_disk(before)
+            self._go_back(before)
             raise
+        if self._lock is not None:
+            self._lock.note(self.head.next_id, self.head.version)
 
-    def _head_on_disk(self, before: Head) -> Head:
-        """Return the head as it was written: an interruption may have come after the commit."""
+    def _go_back(self, before: Head) -> None:
+        """Have the head as it was written: an interruption may have come before or after the commit."""
+        after, self.head = self.head, before
         try:
-            return Head.decode(meta.get(self.connection, self._seal, "head"))
+            self._read_head()
         except (sqlite3.Error, JournalError):
-            return before
+            self.head = before
+        if self.head.next_id == after.next_id:
+            self.head.latest = max(self.head.latest, after.latest)
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
@@ -350,13 +377,14 @@ class Journal:
         head = self.head
         if head.memories == 0:
             head.d, head.d_value = keys.shape[1], None if values is None else values.shape[1]
+            self._appends_only = False
         crcs: list[int] = []
         rows = rows_to_write(ids.tolist(), now, keys, values, payloads, self._seal, crcs)
         self.connection.executemany("INSERT INTO memory VALUES (?, ?, ?, ?, ?, ?)", rows)
         first = -(-head.next_id // BLOCK)
         head.next_id = int(ids[-1]) + 1
         fresh = np.arange(first, -(-head.next_id // BLOCK), dtype=np.int64)
-        self.put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
+        self._put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
         head.memories += len(crcs)
         head.digest += sum(crcs)
         head.latest = max(head.latest, now)
@@ -364,6 +392,7 @@ class Journal:
     def remove(self, ids: Ids) -> None:
         """Empty the rows of ``ids``."""
         head = self.head
+        self._appends_only = False
         for first in range(0, len(ids), ASKED):
             some = ids[first : first + ASKED].tolist()
             marks = ",".join("?" * len(some))
@@ -382,6 +411,10 @@ class Journal:
 
     def put_state(self, blocks: Blocks, content: Content) -> None:
         """Write the state of ``blocks (b,)``: ``(b, 64)`` records."""
+        self._appends_only = False
+        self._put_state(blocks, content)
+
+    def _put_state(self, blocks: Blocks, content: Content) -> None:
         version = self.head.version + 1
 
         def rows() -> Iterator[tuple[int, int, bytes, int]]:
@@ -401,6 +434,7 @@ class Journal:
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """Write another configuration; the lineage stays."""
+        self._appends_only = False
         self.configuration = configuration | {"lineage": self.configuration["lineage"]}
         self.put("configuration", _json(self.configuration))
 
@@ -434,12 +468,14 @@ class Journal:
                     f"(SELECT 1 FROM memory WHERE id BETWEEN block * {BLOCK} AND block * {BLOCK} + {BLOCK - 1})",
                     (self.head.next_id // BLOCK,),
                 )
+                self._appends_only = False
                 self.head.empty = 0
                 self.head.epoch += 1
                 self.head.torn = True
             with named(self.path):
                 self.connection.execute("VACUUM")
             with self.transaction():
+                self._appends_only = False
                 self.head.torn = False
             return truncate_log(self.connection)
         except (NoRoom, HeldByWriter):

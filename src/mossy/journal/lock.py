@@ -6,14 +6,19 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
 from typing import final
+from zlib import crc32
 
 from mossy.errors import HeldByWriter, ReadOnly
 
-__all__ = ["WriterLock", "readers_of"]
+__all__ = ["WriterLock", "left_note", "readers_of"]
+
+NOTE = struct.Struct("<qq")  # next_id, version
+NOTE_AT = 1024
 
 
 @final
@@ -52,9 +57,15 @@ class WriterLock:
             if self._is_there():
                 break
             os.close(self._file)  # its holder has just removed it
+        self.left = _read_note(self._file)
         told = {"pid": os.getpid(), "host": socket.gethostname(), "program": _program(), "since": time.time()}
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(told).encode(), 0)
+
+    def note(self, next_id: int, version: int) -> None:
+        """Note how far the journal was written; whoever finds the note of a process that died can compare."""
+        numbers = NOTE.pack(next_id, version)
+        os.pwrite(self._file, numbers + crc32(numbers).to_bytes(4, "little"), NOTE_AT)
 
     def release(self) -> None:
         """Let another write; a second call does nothing."""
@@ -78,13 +89,34 @@ class WriterLock:
 
     def _holder(self) -> str:
         try:
-            told = json.loads(os.pread(self._file, 4096, 0))
+            told = json.loads(os.pread(self._file, NOTE_AT, 0).rstrip(b"\0"))
             if told["pid"] == os.getpid() and told["host"] == socket.gethostname():
                 return "this process"
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["since"]))
             return f"process {told['pid']} ({told['program']}) on {told['host']}, since {since},"
         except (ValueError, KeyError, TypeError):  # it has not said yet
             return "another process"
+
+
+def left_note(path: Path) -> tuple[int, int] | None:
+    """Return what the writer of ``path`` noted last, None if it was closed or noted nothing."""
+    try:
+        file = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _read_note(file)
+    finally:
+        os.close(file)
+
+
+def _read_note(file: int) -> tuple[int, int] | None:
+    content = os.pread(file, NOTE.size + 4, NOTE_AT)
+    numbers = content[: NOTE.size]
+    if len(content) < NOTE.size + 4 or crc32(numbers).to_bytes(4, "little") != content[NOTE.size :]:
+        return None
+    next_id, version = NOTE.unpack(numbers)
+    return next_id, version
 
 
 def readers_of(path: Path) -> str:

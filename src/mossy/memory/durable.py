@@ -244,6 +244,9 @@ class Durable:
                     break
                 if sidecar is not None and self.writes:
                     sidecar.remove()
+        if self.journal.lost:
+            warnings.warn(self.journal.lost, RuntimeWarning, stacklevel=5)
+            self.journal.lost = ""
         if self.damage:
             if self.writes:
                 raise Damaged(self._told())
