@@ -270,13 +270,17 @@ class Column:
 
     def append(self, batch: NDArray[Any]) -> None:
         """Copy a batch ``(n, *shape)`` behind the last row."""
+        self.fill(len(batch), batch)
+
+    def fill(self, n: int, value: NDArray[Any] | np.number[Any] | float) -> None:
+        """Add ``n`` rows of this value, or of these values, behind the last row."""
         old = len(self.rows)
-        new = old + len(batch)
+        new = old + n
         if new > len(self._buffer):
             grown = np.empty((max(new, old + old // 8), *self._buffer.shape[1:]), self._buffer.dtype)
             grown[:old] = self.rows
             self._buffer = grown
-        self._buffer[old:new] = batch
+        self._buffer[old:new] = value
         self.rows = self._buffer[:new]
 
     def reserve(self, n: int) -> None:

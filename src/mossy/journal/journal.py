@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from pathlib import Path
 from typing import Any, final
 from zlib import crc32
@@ -330,7 +329,6 @@ class Journal:
         ReadOnly, NoRoom, HeldByWriter, JournalError
         """
         self.check_writes()
-        before = copy(self.head)
         self._appends_only = True
         try:
             with named(self.path), self._commit():
@@ -339,20 +337,17 @@ class Journal:
                     self.head.version += 1
                     meta.put(self.connection, self._seal, "head", self.head.encode())
         except BaseException:
-            self._go_back(before)
+            self._go_back()
             raise
         if self._lock is not None:
             self._lock.note(self.head.next_id, self.head.version)
 
-    def _go_back(self, before: Head) -> None:
-        """Have the head as it was written: an interruption may have come before or after the commit."""
-        after, self.head = self.head, before
+    def _go_back(self) -> None:
+        """Have the head as it is on disk: an interruption may have come before the commit or after it."""
         try:
             self._read_head()
-        except (sqlite3.Error, JournalError):
-            self.head = before
-        if self.head.next_id == after.next_id:
-            self.head.latest = max(self.head.latest, after.latest)
+        except (sqlite3.Error, JournalError):  # the disk does not even let it be read
+            self.close()
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
@@ -383,8 +378,10 @@ class Journal:
         self.connection.executemany("INSERT INTO memory VALUES (?, ?, ?, ?, ?, ?)", rows)
         first = -(-head.next_id // BLOCK)
         head.next_id = int(ids[-1]) + 1
-        fresh = np.arange(first, -(-head.next_id // BLOCK), dtype=np.int64)
-        self._put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
+        last = -(-head.next_id // BLOCK)
+        if last > first:
+            fresh = np.arange(first, last, dtype=np.int64)
+            self._put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
         head.memories += len(crcs)
         head.digest += sum(crcs)
         head.latest = max(head.latest, now)

@@ -29,6 +29,8 @@ def encode(payload: Any) -> bytes | None:
     """
     if payload is None:
         return None
+    if type(payload) is str:
+        return _encode_text(_JSON.encode(payload))
     if isinstance(payload, bytes | bytearray | memoryview):
         return BYTES + bytes(payload)
     if isinstance(payload, np.ndarray) and payload.ndim:
@@ -41,10 +43,7 @@ def encode(payload: Any) -> bytes | None:
             f"payload: {_short(payload)} was given ({error}); on disk a payload is what JSON holds (None, booleans, "
             "finite numbers, strings, lists, dicts with strings as keys), bytes, or a NumPy array."
         ) from error
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair: JSON has an escape for it
-        return json.dumps(json.loads(text)).encode()
+    return _encode_text(text)
 
 
 def decode(content: bytes | None) -> Any:
@@ -57,6 +56,13 @@ def decode(content: bytes | None) -> Any:
     if first == ARRAY:
         return np.load(io.BytesIO(content), allow_pickle=False)
     return json.loads(content)
+
+
+def _encode_text(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON has an escape for it
+        return json.dumps(json.loads(text)).encode()
 
 
 def _encode_array(array: np.ndarray[Any, Any]) -> bytes:

@@ -62,7 +62,9 @@ class Catalog:
         """Add ``n`` rows with new ids, which are returned."""
         first = len(self.ids)
         ids = np.arange(self.next_id, self.next_id + n, dtype=np.int64)
-        self.extend(ids, np.full(n, flag))
+        self._ids.append(ids)
+        self._flags.fill(n, flag)
+        self.next_id += n
         self.payloads.append(first, n, payloads)
         return ids
 

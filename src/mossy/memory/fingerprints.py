@@ -43,6 +43,8 @@ class Fingerprints:
         """Return for each pattern the rows of ``keys`` that may be equal to it; these are all rows there are."""
         self._see(keys)
         hashes = self._hash(patterns)
+        if len(hashes) == 1:
+            return [self._find_one(hashes)]
         first = np.searchsorted(self._sorted, hashes, "left")
         last = np.searchsorted(self._sorted, hashes, "right")
         found: list[list[int]] = [[]] * len(patterns)
@@ -55,12 +57,22 @@ class Fingerprints:
                     found[i] = found[i] + recent
         return found
 
+    def _find_one(self, hashes: NDArray[np.uint32]) -> list[int]:
+        place, found = int(self._sorted.searchsorted(hashes[0])), []
+        while place < len(self._sorted) and self._sorted[place] == hashes[0]:
+            found.append(int(self._order[place]))
+            place += 1
+        return found + self._recent.get(int(hashes[0]), [])
+
     def groups(self, patterns: Patterns) -> list[list[int]]:
         """Return groups of those of ``patterns`` that may be equal to each other."""
         hashes = self._hash(patterns)
         order = np.argsort(hashes, kind="stable")
-        bounds = np.flatnonzero(np.diff(hashes[order], prepend=hashes[order[0]] + np.uint32(1)))
-        return [part.tolist() for part in np.split(order, bounds[1:]) if len(part) > 1]
+        groups: dict[int, list[int]] = {}
+        same = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+        for i in np.union1d(same, same + 1).tolist():
+            groups.setdefault(int(hashes[order[i]]), []).append(int(order[i]))
+        return list(groups.values())
 
     def forget(self) -> None:
         """Drop everything, since the rows have moved; what is asked next is hashed again."""

@@ -56,6 +56,12 @@ class LinearLaw:
     phases: bool = False
 
     @cached_property
+    def fresh(self) -> tuple[float, float]:
+        """``ln s`` of a memory that was excited by 1 just now, and the rate at which it falls."""
+        log, rate = self.log_strength_and_rate(np.ones((1, self.modes), np.float32), 0.0)
+        return float(log[0]), float(rate[0])
+
+    @cached_property
     def _slowest(self) -> float:
         return float(self.rates.min())
 

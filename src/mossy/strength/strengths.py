@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,21 +46,19 @@ class Strengths:
 
     def append(self, n: int, now: float, amount: float = 1.0) -> None:
         """Add ``n`` fresh memories, excited by ``amount`` at the time ``now``."""
-        modes = np.full((1, self.law.modes), amount, np.float32)
-        logs, rate = self.law.log_strength_and_rate(modes, 0.0)
-        due = now + TOLERANCE / float(rate[0])
-        self._modes.append(np.broadcast_to(modes, (n, self.law.modes)))
-        self._when.append(np.full(n, now))
-        self._cache.append(np.full(n, logs[0], np.float32))
-        self._due.append(np.full(n, due))
+        log, rate = self.law.fresh
+        self._modes.fill(n, amount)
+        self._when.fill(n, now)
+        self._cache.fill(n, log + math.log(amount))
+        self._due.fill(n, now + TOLERANCE / rate)
 
     def adopt(self, when: NDArray[np.float64]) -> None:
         """Add memories that were excited by 1 at the times ``when``, and not since."""
         n = len(when)
-        self._modes.append(np.broadcast_to(np.float32(1), (n, self.law.modes)))
+        self._modes.fill(n, 1.0)
         self._when.append(when)
-        self._cache.append(np.zeros(n, np.float32))
-        self._due.append(np.zeros(n))
+        self._cache.fill(n, 0.0)
+        self._due.fill(n, 0.0)
 
     def describe(self, rows: Rows, records: NDArray[Any]) -> None:
         """Write ``modes`` and ``when`` of ``rows`` into records of these names."""
