@@ -4,6 +4,7 @@ from mossy.journal.connection import DURABILITY, check_path, named
 from mossy.journal.journal import Journal
 from mossy.journal.layout import BLOCK, GONE
 from mossy.journal.lock import readers_of
+from mossy.journal.packing import pack, unpack
 from mossy.journal.payload import decode, encode
 from mossy.journal.rows import Chunk
 from mossy.journal.seal import as_secret
@@ -22,5 +23,7 @@ __all__ = [
     "decode",
     "encode",
     "named",
+    "pack",
     "readers_of",
+    "unpack",
 ]

@@ -26,7 +26,7 @@ from mossy.errors import (
 )
 from mossy.journal import meta
 from mossy.journal.connection import connect, named, truncate_log
-from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, state_dtype
+from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, PART, state_dtype
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
 from mossy.journal.payload import decode
@@ -424,6 +424,43 @@ class Journal:
             "version = excluded.version, content = excluded.content, crc = excluded.crc",
             rows(),
         )
+
+    def put_weights(self, content: bytes, written: int) -> None:
+        """Write the weights of a memory that keeps nothing else, of which ``written`` pairs made them.
+
+        Rows of a fixed length are written over in place: of earlier weights, whose difference to these gives away what
+        was written between, no byte is to be left.
+        """
+        self._appends_only = False
+        self.head.memories = written
+        (before,) = self.connection.execute("SELECT count(*) FROM weights").fetchone()
+        parts = max(before, -(-len(content) // PART))
+
+        def rows() -> Iterator[tuple[int, bytes, int]]:
+            for part in range(parts):
+                closed = self._seal.close(content[part * PART : (part + 1) * PART].ljust(PART, b"\0"), b"w%d" % part)
+                yield part, closed, crc32(closed, part)
+
+        self.connection.executemany(
+            "INSERT INTO weights VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content, "
+            "crc = excluded.crc WHERE crc != excluded.crc",
+            rows(),
+        )
+
+    def weights(self) -> bytes:
+        """Return what ``put_weights`` was given, and zeros; nothing if it was not called.
+
+        Raises
+        ------
+        Damaged
+            A part does not fit its checksum, or is missing.
+        """
+        parts = []
+        for number, (part, content, crc) in enumerate(self.connection.execute("SELECT * FROM weights ORDER BY part")):
+            if part != number or not isinstance(content, bytes) or crc32(content, part) != crc:
+                raise Damaged(f"{self.path}: part {number} of the weights does not fit its checksum, or is missing.")
+            parts.append(self._seal.open(content, b"w%d" % part))
+        return b"".join(parts)
 
     def put(self, name: str, content: bytes) -> None:
         """Write one of the small arrays, or the configuration."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["APPLICATION", "BLOCK", "FRESH", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "state_dtype"]
+__all__ = ["APPLICATION", "BLOCK", "FRESH", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "PART", "state_dtype"]
 
 APPLICATION = 0x6D6F7373  # SQLite's application_id of a file of ours: "moss"
 PAGE = 16384  # bytes of a page: rows of 100 to 16,000 bytes fill it to at least three quarters
+PART = 1 << 20  # bytes of weights in a row of the table `weights`
 BLOCK = 64  # memories whose state shares a row of the table `state`
 
 # A memory has one row for good: its id is its rowid. Forgetting empties the row and leaves it there, since taking a row
@@ -21,6 +22,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE memory (id INTEGER PRIMARY KEY, stored REAL, key BLOB, value BLOB, payload BLOB, crc INTEGER)",
         "CREATE TABLE state (block INTEGER PRIMARY KEY, version INTEGER, content BLOB, crc INTEGER)",
         "CREATE INDEX changed ON state (version)",
+        "CREATE TABLE weights (part INTEGER PRIMARY KEY, content BLOB, crc INTEGER)",
     ),
 )
 LAYOUT = len(MIGRATIONS)
