@@ -31,27 +31,27 @@ def full(n=8, **settings):
 @pytest.mark.parametrize("fault", [MemoryError, KeyboardInterrupt])
 @pytest.mark.parametrize("n", [0, 8])
 def test_a_store_that_is_cut_off_stores_nothing(monkeypatch, fault, n):
-    append, cut, calls = Column.append, 0, 0
+    fill, cut, calls = Column.fill, 0, 0
     while True:
         memory = full(n)
         before = memory.state()
         cut, calls = cut + 1, 0
 
-        def failing(self, batch, cut=cut):
+        def failing(self, n, value, cut=cut):
             nonlocal calls
             calls += 1
             if calls == cut:
                 raise fault
-            append(self, batch)
+            fill(self, n, value)
 
-        monkeypatch.setattr(Column, "append", failing)
+        monkeypatch.setattr(Column, "fill", failing)
         try:
             memory.store(KEYS[8:10], KEYS[8:10, :2], payload=["x", "y"])
             break  # no append is left to fail
         except fault:
             pass
         finally:
-            monkeypatch.setattr(Column, "append", append)
+            monkeypatch.setattr(Column, "fill", fill)
         assert differences(memory.state(), before) == []
         ids = memory.store(KEYS[8:], KEYS[8:, :2], payload=list("wxyz"))
         assert memory.recall(KEYS[10]).payload == ["y"]
