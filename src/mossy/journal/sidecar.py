@@ -73,13 +73,17 @@ class Sidecar:
             return 0
 
     def read(self) -> Iterator[Chunk | None]:
-        """Yield the block after block; None, and then nothing, where one is not sound."""
+        """Yield block after block; None, and then nothing, where one is not sound.
+
+        They share one buffer, so what is to be kept of a block is copied before the next is asked for.
+        """
         number_of_blocks = self.blocks()
         if not number_of_blocks:
             return
         with self.path.open("rb", buffering=0) as file:
+            buffer = np.empty(self._size, np.uint8)
             for number in range(number_of_blocks):
-                block = self._read(file.fileno(), number)
+                block = self._read(file.fileno(), number, buffer)
                 yield None if block is None else self._chunk(block)
                 if block is None:
                     return
@@ -153,9 +157,9 @@ class Sidecar:
             crcs = np.frombuffer(os.pread(file, 4 * ROWS, first + 16 * ROWS), "<u4")
         return bool((~_alive(alive, ids) & (crcs != 0)).any())
 
-    def _read(self, file: int, number: int) -> NDArray[Any] | None:
+    def _read(self, file: int, number: int, buffer: NDArray[np.uint8] | None = None) -> NDArray[Any] | None:
         """Return a block as it was written, None if it does not fit its checksum."""
-        content = np.empty(self._size, np.uint8)
+        content = np.empty(self._size, np.uint8) if buffer is None else buffer
         view = content.data
         done = 0
         while done < self._size:

@@ -264,7 +264,7 @@ class Durable:
         blocks, content = journal.state(self.damage)
         alive = journal.alive(blocks, content)
         if journal.width is not None:
-            store.index.reserve(journal.head.memories, journal.width.d, journal.width.d_value)
+            store.reserve(journal.head.memories, journal.width.d, journal.width.d_value)
         digest = 0
         self._covered = -1
         if sidecar is not None:

@@ -72,6 +72,13 @@ class Store:
         self.erase(out)
         return ids
 
+    def reserve(self, n: int, d: int, d_value: int | None) -> None:
+        """Make room for ``n`` memories, so that adding them in parts copies nothing twice."""
+        self.index.begin(d, d_value)
+        for part in self._parts():
+            for column in part.columns():
+                column.reserve(n)
+
     def adopt(self, chunk: Chunk) -> None:
         """Add memories as the journal has them: in long-term memory, and not touched since they were stored."""
         self.index.extend(chunk.keys, chunk.values)

@@ -153,13 +153,8 @@ class Index:
         """
         return self.extend(*self.check(keys, values))
 
-    def reserve(self, n: int, d: int, d_value: int | None) -> None:
-        """Make room for ``n`` keys, so that adding them in parts copies nothing twice; nothing is held yet."""
-        self._begin(d, d_value)
-        for column in self.columns():
-            column.reserve(n)
-
-    def _begin(self, d: int, d_value: int | None) -> Column:
+    def begin(self, d: int, d_value: int | None) -> Column:
+        """Take keys and values of so many neurons from now on, and return the column of the keys."""
         self._keys = Column((d,), np.float32)
         self._values = None if d_value is None else Column((d_value,), np.float32)
         if self.similarity.norms(np.zeros((1, d), np.float32)) is not None:
@@ -170,7 +165,7 @@ class Index:
         """Add what ``check`` returned, and return the rows ``(n,)``."""
         keys = self._keys
         if keys is None:
-            keys = self._begin(batch.shape[1], None if answers is None else answers.shape[1])
+            keys = self.begin(batch.shape[1], None if answers is None else answers.shape[1])
         first = self.rows
         keys.append(batch)
         if self._values is not None and answers is not None:
