@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import TaskID
 from rich.table import Table
 
-from mossy.cli.report import failures, write_json
+from mossy.cli.report import bar, failures, write_json
 from mossy.lab import Demo
 from mossy.lab import demo as run_demo
 from mossy.lab.completion import METHODS, SHARES, Completion
 from mossy.lab.fading import Fading
+from mossy.lab.survival import Survival
 
 __all__ = ["demo"]
 
@@ -40,21 +41,13 @@ def demo(
             write_json(run_demo(folder, seed, images).as_dict())
             return
         console = Console()
-        bar = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        with bar:
+        with bar() as shown:
             tasks: dict[str, TaskID] = {}
 
             def tell(what: str, done: int, total: int) -> None:
                 if what not in tasks:
-                    tasks[what] = bar.add_task(what, total=total)
-                bar.update(tasks[what], completed=done)
+                    tasks[what] = shown.add_task(what, total=total)
+                shown.update(tasks[what], completed=done)
 
             found = run_demo(folder, seed, images, tell)
         _print(console, found)
@@ -87,6 +80,7 @@ def _print(console: Console, found: Demo) -> None:
                 f"{exact:.0%} exact."
             )
     _print_fading(say, console, found.fading)
+    _print_survival(say, found.survival)
     say()
     for path in found.figures:
         console.print(f"Figure: {path if path.is_absolute() else f'./{path}'}", highlight=False, soft_wrap=True)
@@ -138,6 +132,15 @@ def _print_fading(say: Callable[[str], None], console: Console, fading: Fading) 
     say(
         f'With keep="frequent", consolidate() after the last use keeps {fading.kept}, {same}, and lets '
         f"{fading.let_go} go."
+    )
+
+
+def _print_survival(say: Callable[[str], None], survival: Survival) -> None:
+    say("\n[bold]What is stored is there[/bold]")
+    say(
+        f"Another process stored {survival.stored:,} digits in a file and was killed (signal {survival.signal}) before it "
+        f"could close it. This one opened the file: {survival.there:,} memories are there, and half of a digit finds "
+        f"{survival.found:.0%} of them, whole and with its payload, {survival.seconds:.2f} s later."
     )
 
 

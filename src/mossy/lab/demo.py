@@ -1,4 +1,4 @@
-"""The demo: real images from fragments, and memories that last or fade."""
+"""The demo: real images from fragments, memories that last or fade, and a process that is killed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mossy.lab.demo_figure import draw_completion, draw_fading
 from mossy.lab.fading import Fading, fade
 from mossy.lab.figures import Out, as_folder, new_figure, save
 from mossy.lab.images import digits, photo_patches
+from mossy.lab.survival import Survival, survive
 
 __all__ = ["Demo", "demo"]
 
@@ -22,6 +23,7 @@ class Demo:
 
     completions: tuple[Completion, ...]
     fading: Fading
+    survival: Survival
     seed: int
     figures: tuple[Path, ...]
 
@@ -42,13 +44,14 @@ class Demo:
                 for done in self.completions
             },
             "fading": fading,
+            "survival": asdict(self.survival),
             "seed": self.seed,
             "figures": [str(path) for path in self.figures],
         }
 
 
 def demo(out: Out | None = None, seed: int = 0, n: int | None = None, progress: Progress | None = None) -> Demo:
-    """Store real images, recall them from fragments, and let what is not used fade.
+    """Store real images, recall them from fragments, let what is not used fade, and kill a process that stored.
 
     The images are scikit-learn's digits, and two photographs of its own cut into 24 × 24 patches in colour. A cue knows
     half or a quarter of an image; the rest is covered by *another* one, which is stored as well.
@@ -82,10 +85,13 @@ def demo(out: Out | None = None, seed: int = 0, n: int | None = None, progress: 
     tell("a year on a fast clock", 0, 1)
     fading = fade(kinds[1].first(200))
     tell("a year on a fast clock", 1, 1)
+    tell("a process that is killed", 0, 1)
+    survival = survive(kinds[1])
+    tell("a process that is killed", 1, 1)
     figures: tuple[Path, ...] = ()
     if folder is not None:
         figures = (
             save(draw_completion(completions, seed), folder, "mossy-demo.png", dpi=110),
             save(draw_fading(fading), folder, "mossy-demo-fading.png", dpi=110),
         )
-    return Demo(completions, fading, seed, figures)
+    return Demo(completions, fading, survival, seed, figures)
