@@ -67,6 +67,13 @@ def test_what_is_used_lasts_and_the_rest_fades(found):
     assert fading.kept_used
 
 
+def test_a_killed_process_loses_nothing(found):
+    survival = found.survival
+    assert survival.signal == 9
+    assert survival.stored == survival.there == 120
+    assert survival.found == 1
+
+
 def test_figures_are_drawn(found):
     assert [path.name for path in found.figures] == ["mossy-demo.png", "mossy-demo-fading.png"]
     for path in found.figures:
@@ -76,7 +83,7 @@ def test_figures_are_drawn(found):
 
 def test_progress_reaches_the_end_of_each_part(found, told):
     last = {what: (done, total) for what, done, total in told}
-    assert len(last) == 3
+    assert len(last) == 4
     assert all(done == total for done, total in last.values())
 
 
@@ -88,6 +95,7 @@ def test_the_result_is_plain_and_repeatable(found):
             for share in kind["answers"].values():
                 for answers in share.values():
                     del answers["seconds"]
+        del result["survival"]["seconds"]
         result["figures"] = []
     assert plain == again
 
