@@ -1,32 +1,137 @@
-"""What every command shares: how it fails, and how it writes JSON."""
+"""What every command shares: how it fails and stops, shows its progress, and writes JSON."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator, Mapping
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from mossy.errors import InvalidInput, MossyError
+from mossy.errors import Damaged, InvalidInput, MossyError, NotAMemory, UnknownMemory, WrongKey
 
-__all__ = ["failures", "write_json"]
+__all__ = [
+    "DAMAGED",
+    "STOPPED",
+    "Tell",
+    "bar",
+    "failures",
+    "json_payload",
+    "progress",
+    "say",
+    "shortened",
+    "whole",
+    "write_json",
+]
+
+Tell: TypeAlias = Callable[[float, float], None]  # how much is done, of how much
+
+FAILED, UNUSABLE, DAMAGED, STOPPED = 1, 2, 3, 130
+
+# The errors that say that something given cannot be used; the rest is that something could not be done.
+GIVEN = (InvalidInput, NotAMemory, UnknownMemory, WrongKey)
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn errors of mossy and Ctrl-C into one line on standard error and an exit code: 1, 2 or 130."""
+    """Turn errors of mossy and Ctrl-C into one line on standard error and an exit code; warnings into a line as well.
+
+    1: it did not work; 2: what was given cannot be used; 3: the file is damaged; 130: Ctrl-C.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
     except KeyboardInterrupt:
-        typer.echo("mossy: stopped.", err=True)
-        raise typer.Exit(130) from None
+        say("stopped.")
+        raise typer.Exit(STOPPED) from None
     except MossyError as error:
-        typer.echo(f"mossy: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InvalidInput) else 1) from error
+        say(str(error))
+        raise typer.Exit(_code(error)) from error
+
+
+def _code(error: MossyError) -> int:
+    if isinstance(error, Damaged):
+        return DAMAGED
+    return UNUSABLE if isinstance(error, GIVEN) else FAILED
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    say(f"warning: {message}")
+
+
+def say(text: str) -> None:
+    """Write a line to standard error, where it is in nobody's way."""
+    typer.echo(f"mossy: {text}", err=True)
+
+
+@contextmanager
+def whole() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C wait until the block is done, or calls what it is given; the second Ctrl-C does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    came = False
+
+    def wait(*_: object) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, before)
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+    check()
+
+
+def bar() -> Progress:
+    """Return a bar on standard error, which shows only on a terminal and is gone when the work is done."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:<26}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Tell]:
+    """Show how far some work is."""
+    with bar() as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def write_json(result: Mapping[str, Any]) -> None:
     """Write a result to standard output as JSON."""
-    typer.echo(json.dumps(result, indent=2, allow_nan=False))
+    typer.echo(json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def json_payload(payload: Any) -> Any:
+    """Return a payload as JSON holds it: bytes as ``{"base64": ...}``, an array as ``{"array": ..., "dtype": ...}``."""
+    if isinstance(payload, bytes):
+        return {"base64": base64.b64encode(payload).decode()}
+    if isinstance(payload, np.ndarray):
+        return {"array": payload.tolist(), "dtype": str(payload.dtype)}
+    return payload
+
+
+def shortened(payload: Any, width: int = 60) -> str:
+    """Return a payload in one line of a table."""
+    text = payload if isinstance(payload, str) else json.dumps(json_payload(payload), ensure_ascii=False, default=str)
+    line = "".join(one if one.isprintable() else " " for one in " ".join(text.split()))
+    return line if len(line) <= width else f"{line[: width - 3]}..."
