@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -9,12 +10,16 @@ import typer
 import mossy
 from mossy.cli.demo import demo
 from mossy.cli.lab import lab
+from mossy.cli.recall import recall
+from mossy.cli.store import store
+from mossy.cli.upkeep import consolidate, forget, stats
 
 __all__ = ["app"]
 
 HELP = """A short-term and a long-term memory made of synapses.
 
-Exit codes: 0 it worked; 1 it did not, and the message says why; 2 what was given cannot be used; 130 stopped by Ctrl-C.
+Exit codes: 0 it worked; 1 it did not, and the message says why; 2 what was given cannot be used; 3 the file is damaged,
+or a repair lost a part of it; 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(
@@ -25,7 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "store": store,
+    "recall": recall,
+    "forget": forget,
+    "consolidate": consolidate,
+    "stats": stats,
+    "demo": demo,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 app.add_typer(lab, name="lab")
 
 

@@ -1,0 +1,67 @@
+"""``mossy forget``, ``consolidate`` and ``stats``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mossy.cli.options import AsJson, Durability, File, Key, opened
+from mossy.cli.report import failures, write_json
+
+__all__ = ["consolidate", "forget", "stats"]
+
+
+def forget(
+    file: File,
+    ids: Annotated[list[int], typer.Argument(metavar="ID", help="The ids of what is to be forgotten.")],
+    key: Key = None,
+    durability: Durability = "full",
+    as_json: AsJson = False,
+) -> None:
+    """Forget memories: no byte of them remains in any file.
+
+    If one of the ids is not there, nothing is forgotten.
+    """
+    with failures():
+        with opened(file, key=key, durability=durability) as memory:
+            before = len(memory)
+            memory.forget(ids)
+            left = len(memory)
+        if as_json:
+            write_json({"file": str(file), "forgotten": before - left, "memories": left})
+        else:
+            typer.echo(f"{file}: {before - left:,} forgotten. It holds {left:,} memories.")
+
+
+def consolidate(file: File, key: Key = None, durability: Durability = "full", as_json: AsJson = False) -> None:
+    """Merge duplicates, and make short-term memory long-term."""
+    with failures():
+        with opened(file, key=key, durability=durability) as memory:
+            done = memory.consolidate()
+            left = len(memory)
+        if as_json:
+            write_json({"file": str(file), **asdict(done), "memories": left})
+        else:
+            typer.echo(
+                f"{file}: {done.moved:,} moved to long-term memory, {done.let_go:,} let go, {done.merged:,} merged. "
+                f"It holds {left:,} memories."
+            )
+
+
+def stats(file: File, key: Key = None, as_json: AsJson = False) -> None:
+    """Tell what a memory holds, and how it is set."""
+    with failures():
+        with opened(file, "r", key=key) as memory:
+            told = asdict(memory.stats())
+        if as_json:
+            write_json({"file": str(file), **told})
+            return
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, value in told.items():
+            shown = f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+            table.add_row(name.replace("_", " "), shown)
+        Console().print(table, highlight=False)
