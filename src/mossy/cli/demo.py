@@ -139,8 +139,8 @@ def _print_survival(say: Callable[[str], None], survival: Survival) -> None:
     say("\n[bold]What is stored is there[/bold]")
     say(
         f"Another process stored {survival.stored:,} digits in a file and was killed (signal {survival.signal}) before "
-        f"it could close it. This one opened the file: {survival.there:,} memories are there, and half of a digit finds "
-        f"{survival.found:.0%} of them, whole and with its payload, {survival.seconds:.2f} s later."
+        f"it could close it. This one opened the file: {survival.there:,} memories are there, and half of a digit "
+        f"finds {survival.found:.0%} of them, whole and with its payload, {survival.seconds:.2f} s later."
     )
 
 
