@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mossy.errors import Damaged, HeldByWriter, InvalidParameter, JournalError, NoRoom, NotAMemory, ReadOnly
 from mossy.journal.layout import PAGE
 
-__all__ = ["DURABILITY", "check_path", "connect", "named", "truncate_log"]
+__all__ = ["DURABILITY", "check_path", "connect", "named", "prepare_to_write", "truncate_log"]
 
 DURABILITY = {"full": "FULL", "process": "NORMAL"}
 WAIT = 5.0  # seconds to wait for another program that locks the file
@@ -49,10 +49,11 @@ def named(path: Path) -> Iterator[None]:
         raise JournalError(f"{path}: {error} ({code}).") from error
 
 
-def connect(path: Path, mode: str, durability: str = "full") -> sqlite3.Connection:
-    """Open ``path``: with ``"r"`` to read, with ``"a"`` to read and write.
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open ``path``: with ``"r"`` to read, with ``"a"`` to read and write. Nothing is written yet.
 
-    Statements commit by themselves; what belongs together is put between BEGIN and COMMIT.
+    The file is never opened but by SQLite: closing any other handle of it would take SQLite's locks away. Statements
+    commit by themselves; what belongs together is put between BEGIN and COMMIT.
     """
     location = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'r' else 'rwc'}"
     log = path.with_name(path.name + "-wal")
@@ -62,7 +63,11 @@ def connect(path: Path, mode: str, durability: str = "full") -> sqlite3.Connecti
     connection.execute(f"PRAGMA cache_size = -{CACHE}")
     if mode == "r":
         connection.execute("PRAGMA query_only = ON")
-        return connection
+    return connection
+
+
+def prepare_to_write(connection: sqlite3.Connection, path: Path, durability: str) -> None:
+    """Set a connection to a file of ours, or an empty one, as writing needs it."""
     connection.execute(f"PRAGMA page_size = {PAGE}")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA auto_vacuum = NONE")
@@ -70,7 +75,6 @@ def connect(path: Path, mode: str, durability: str = "full") -> sqlite3.Connecti
         connection.close()
         raise JournalError(f"{path}: this file system has no shared memory, which a log needs; use a local disk.")
     connection.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
-    return connection
 
 
 def truncate_log(connection: sqlite3.Connection) -> bool:

@@ -25,7 +25,7 @@ from mossy.errors import (
     UnknownMemory,
 )
 from mossy.journal import meta
-from mossy.journal.connection import connect, named, truncate_log
+from mossy.journal.connection import connect, named, prepare_to_write, truncate_log
 from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, PART, state_dtype
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
@@ -80,7 +80,6 @@ class Journal:
         self.lost = ""
         self._appends_only = True
         self.process = os.getpid()
-        self._check_header()
         self._lock = WriterLock(path) if mode == "a" else None
         try:
             with named(path):
@@ -93,14 +92,17 @@ class Journal:
         path = self.path
         if self.mode == "r" and not path.exists():
             raise NotAMemory(f"{path}: it is not there; open it with mode='a' to make it.")
-        self.connection = connect(path, self.mode, durability)
+        self.connection = connect(path, self.mode)
         self.new = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if not self.new:
+            self._check_kind()
+        if self.mode == "a":
+            prepare_to_write(self.connection, path, durability)
         if self.new:
             if self.mode == "r":
                 raise NotAMemory(f"{path}: it is empty; open it with mode='a' to make it a memory.")
             self._create(secret, configuration)
         else:
-            self._check_kind()
             self._seal = seal_for(secret, self._salt())
             self._migrate()
         left = left_note(path) if self._lock is None else self._lock.left
@@ -119,13 +121,6 @@ class Journal:
         self._seen = self._data_version()
 
     # -- opening ------------------------------------------------------------------------------------------------
-
-    def _check_header(self) -> None:
-        """Refuse a file that is not SQLite's before SQLite touches it."""
-        if self.path.exists() and self.path.stat().st_size:
-            with self.path.open("rb") as file:
-                if file.read(16) != b"SQLite format 3\0":
-                    raise NotAMemory(f"{self.path}: it is not a file of mossy's, or its beginning is damaged.")
 
     def _check_kind(self) -> None:
         (kind,) = self.connection.execute("PRAGMA application_id").fetchone()
@@ -363,28 +358,29 @@ class Journal:
     def append(
         self,
         ids: Ids,
-        now: float,
+        stored: float | NDArray[np.float64],
         keys: NDArray[np.float32],
         values: NDArray[np.float32] | None,
         payloads: list[bytes | None] | None,
     ) -> None:
-        """Add memories with rising ids from ``next_id`` on."""
+        """Add memories with rising ids from ``next_id`` on, stored at one time or each at its own; ids may be skipped."""
         head = self.head
         if head.memories == 0:
             head.d, head.d_value = keys.shape[1], None if values is None else values.shape[1]
             self._appends_only = False
         crcs: list[int] = []
-        rows = rows_to_write(ids.tolist(), now, keys, values, payloads, self._seal, crcs)
+        times = [stored] * len(ids) if isinstance(stored, float) else stored.tolist()
+        rows = rows_to_write(ids.tolist(), times, keys, values, payloads, self._seal, crcs)
         self.connection.executemany("INSERT INTO memory VALUES (?, ?, ?, ?, ?, ?)", rows)
-        first = -(-head.next_id // BLOCK)
+        begun = -(-head.next_id // BLOCK)  # the first block that has no row yet
         head.next_id = int(ids[-1]) + 1
-        last = -(-head.next_id // BLOCK)
-        if last > first:
-            fresh = np.arange(first, last, dtype=np.int64)
+        if head.next_id > begun * BLOCK:
+            blocks = np.unique(ids // BLOCK)
+            fresh = blocks[blocks >= begun]
             self._put_state(fresh, np.zeros((len(fresh), BLOCK), self.dtype))
         head.memories += len(crcs)
         head.digest += sum(crcs)
-        head.latest = max(head.latest, now)
+        head.latest = max(head.latest, max(times))
 
     def remove(self, ids: Ids) -> None:
         """Empty the rows of ``ids``."""

@@ -22,6 +22,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE memory (id INTEGER PRIMARY KEY, stored REAL, key BLOB, value BLOB, payload BLOB, crc INTEGER)",
         "CREATE TABLE state (block INTEGER PRIMARY KEY, version INTEGER, content BLOB, crc INTEGER)",
         "CREATE INDEX changed ON state (version)",
+        # A second copy of salt and configuration, on another page. Only repair looks for it.
+        "CREATE TABLE spare (name TEXT PRIMARY KEY, value BLOB, crc INTEGER) WITHOUT ROWID",
         "CREATE TABLE weights (part INTEGER PRIMARY KEY, content BLOB, crc INTEGER)",
     ),
 )

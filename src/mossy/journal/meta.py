@@ -13,6 +13,8 @@ from mossy.journal.seal import Seal
 
 __all__ = ["Head", "get", "put"]
 
+SPARED = ("salt", "configuration")
+
 
 @dataclass
 class Head:
@@ -60,12 +62,13 @@ class Head:
 
 
 def put(connection: sqlite3.Connection, seal: Seal, name: str, content: bytes) -> None:
-    """Write the entry ``name``."""
+    """Write the entry ``name``; what nothing could be read without also where one torn page does not reach both."""
     closed = seal.close(content, name.encode())
-    connection.execute(
-        "INSERT INTO meta VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc",
-        (name, closed, crc32(closed, crc32(name.encode()))),
-    )
+    for table in ("meta", "spare") if name in SPARED else ("meta",):
+        connection.execute(
+            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc",
+            (name, closed, crc32(closed, crc32(name.encode()))),
+        )
 
 
 def get(connection: sqlite3.Connection, seal: Seal, name: str) -> bytes:

@@ -62,7 +62,7 @@ def crc_of_row(id: int, stored: float, key: Any, value: Any, payload: Any) -> in
 
 def rows_to_write(
     ids: Iterable[int],
-    now: float,
+    times: Iterable[float],
     keys: NDArray[np.float32],
     values: NDArray[np.float32] | None,
     payloads: list[bytes | None] | None,
@@ -71,9 +71,9 @@ def rows_to_write(
 ) -> Iterator[Row]:
     """Yield the row of each memory, and note its checksum in ``crcs``."""
     if isinstance(seal, Plain):
-        yield from _plain_rows(ids, now, keys, values, payloads, crcs)
+        yield from _plain_rows(ids, times, keys, values, payloads, crcs)
         return
-    for i, id in enumerate(ids):
+    for i, (id, now) in enumerate(zip(ids, times, strict=True)):
         place = place_of(id, now)
         key = seal.close(keys[i].tobytes(), b"k" + place)
         value = None if values is None else seal.close(values[i].tobytes(), b"v" + place)
@@ -86,7 +86,7 @@ def rows_to_write(
 
 def _plain_rows(
     ids: Iterable[int],
-    now: float,
+    times: Iterable[float],
     keys: NDArray[np.float32],
     values: NDArray[np.float32] | None,
     payloads: list[bytes | None] | None,
@@ -97,7 +97,7 @@ def _plain_rows(
     n = len(keys)
     value_bytes: Iterable[Any] = repeat(None, n) if values is None else _cut(values)
     payload_bytes: Iterable[bytes | None] = repeat(None, n) if payloads is None else payloads
-    for id, key, value, payload in zip(ids, _cut(keys), value_bytes, payload_bytes, strict=True):
+    for id, now, key, value, payload in zip(ids, times, _cut(keys), value_bytes, payload_bytes, strict=True):
         crc = crc32(key, crc32(pack(id, now)))
         if value is not None:
             crc = crc32(value, crc)

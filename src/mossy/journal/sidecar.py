@@ -88,6 +88,12 @@ class Sidecar:
                 if block is None:
                     return
 
+    def block(self, number: int) -> Chunk | None:
+        """Return one block, None where it is not sound; the header and the other blocks are not looked at."""
+        with self.path.open("rb", buffering=0) as file:
+            block = self._read(file.fileno(), number)
+        return None if block is None else self._chunk(block)
+
     def append(self, chunk: Chunk) -> None:
         """Write one block of ``ROWS`` memories behind the last."""
         number = self.blocks()
