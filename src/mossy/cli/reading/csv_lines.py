@@ -61,13 +61,14 @@ def _numbers(place: str, row: list[str], header: list[str], pattern: list[int]) 
     """Return the numbers of a row, NaN where a cell is empty."""
     if len(row) != len(header):
         raise InvalidShape(f"{place}: it has {len(row)} cells, and the header has {len(header)}; give as many.")
+    cells = [row[at] for at in pattern]
     try:
-        return [float(row[at] or "nan") for at in pattern]
-    except ValueError:
+        return list(map(float, cells))
+    except ValueError:  # a cell is empty, or holds no number
         for at in pattern:
             if row[at].strip() and not _is_number(row[at]):
                 raise InvalidDtype(f"{place}, {not_a_number(header[at], row[at])}") from None
-        return [float(row[at].strip() or math.nan) for at in pattern]
+        return [float(cell) if cell.strip() else math.nan for cell in cells]
 
 
 def _is_number(text: str) -> bool:

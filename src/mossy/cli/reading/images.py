@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.cli.reading.batch import Batch, rows_of_batch
-from mossy.cli.reading.source import Options, Source
+from mossy.cli.reading.source import Options, Source, decoded
 from mossy.errors import EmptyBatch, InvalidInput, InvalidShape, MissingExtra
 
 __all__ = ["SUFFIXES", "read_images"]
@@ -70,25 +70,16 @@ def _pixels(path: Path, place: str, options: Options) -> NDArray[np.uint8]:
         from PIL import Image, ImageOps
     except ModuleNotFoundError as missing:
         raise MissingExtra("pillow", "cli") from missing
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):  # conversion would cut off what is brighter than 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.mode in ("I", "F"):
-                raise InvalidInput(f"{place}: it has {image.mode!r} pixels of 32 bits; 8 or 16 bits are allowed.")
-            image = image.convert("RGB" if options.colour else "L")
-            if options.size is not None:
-                image = image.resize(options.size, Image.Resampling.LANCZOS)
-            return np.asarray(image)
-    except InvalidInput:
-        raise
-    except Exception as error:  # whatever a decoder raises on bytes that are no image
-        told = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise InvalidInput(
-            f"{place}: it cannot be read as an image ({told}). Mend it or take it away, or leave such out with "
-            "--skip-bad."
-        ) from error
+    with decoded(place, "an image"), Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I;16"):  # conversion would cut off what is brighter than 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.mode in ("I", "F"):
+            raise InvalidInput(f"{place}: it has {image.mode!r} pixels of 32 bits; 8 or 16 bits are allowed.")
+        image = image.convert("RGB" if options.colour else "L")
+        if options.size is not None:
+            image = image.resize(options.size, Image.Resampling.LANCZOS)
+        return np.asarray(image)
 
 
 def _other_size(place: str, pixels: NDArray[Any], first: str, shape: tuple[int, ...]) -> InvalidShape:

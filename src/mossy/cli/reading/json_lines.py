@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -108,6 +109,9 @@ def _numbers(place: str, name: str, fields: dict[str, Any], d: int) -> list[floa
     given = _list(place, name, fields)
     if len(given) != d:
         raise InvalidShape(f"{place}: {name!r} has {len(given)} numbers, and the first has {d}; give as many.")
+    if set(map(type, given)) <= {int, float}:
+        with suppress(OverflowError):
+            return list(map(float, given))
     return [_number(place, name, one) for one in given]
 
 

@@ -9,22 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.cli.reading.batch import Batch, rows_of_batch
-from mossy.cli.reading.source import Options, Source, unreadable
-from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
+from mossy.cli.reading.source import Options, Source, decoded
+from mossy.errors import InvalidDtype, InvalidShape
 
 __all__ = ["as_patterns", "read_npy", "row_from"]
 
 
 def read_npy(source: Source, options: Options) -> Iterator[Batch]:
     """Yield the rows of the array."""
-    try:
+    with decoded(source, "an array"):
         array = np.lib.format.open_memmap(source.file, mode="r")
-    except (ValueError, EOFError) as error:
-        raise InvalidInput(
-            f"{source}: it cannot be read as an array ({_first(error)}); a whole .npy of numbers is allowed."
-        ) from error
-    except OSError as error:
-        raise unreadable(source, error) from error
     patterns = as_patterns(source, "the array", array)
     step = rows_of_batch(patterns.shape[1])
     for first in range(0, len(patterns), step):
@@ -49,7 +43,3 @@ def as_patterns(source: Source, name: str, array: NDArray[Any]) -> NDArray[Any]:
 def row_from(source: Source, first: int) -> Callable[[int], str]:
     """Return what names row ``i`` of a batch that begins with row ``first`` of the source."""
     return lambda i: f"{source}, row {first + i}"
-
-
-def _first(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")

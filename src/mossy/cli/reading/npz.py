@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +11,10 @@ from numpy.typing import NDArray
 from mossy.cli.reading.batch import Batch, rows_of_batch
 from mossy.cli.reading.columns import Columns
 from mossy.cli.reading.npy import as_patterns, row_from
-from mossy.cli.reading.source import Options, Source, unreadable
+from mossy.cli.reading.source import Options, Source, decoded
 from mossy.errors import InvalidInput, InvalidShape
 
 __all__ = ["read_npz"]
-
-TORN = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError)
 
 
 def read_npz(source: Source, options: Options) -> Iterator[Batch]:
@@ -47,24 +43,14 @@ def read_npz(source: Source, options: Options) -> Iterator[Batch]:
 
 def _read(source: Source, options: Options) -> tuple[Columns, dict[str, NDArray[Any]]]:
     """Return what the arrays are for, and those that are for something."""
-    try:
-        with source.open() as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InvalidInput(f"{source}: it is one array, and no archive; call it .npy, or give --format npy.")
-            columns = Columns.of(source, archive.files, options)
-            if len(columns.pattern) > 1 or columns.pattern[0] == "patterns":
-                columns = columns.whole(source, "patterns", "values")
-            wanted = (*columns.pattern, *columns.payload, *([columns.value] if columns.value else []))
-            return columns, {name: archive[name] for name in wanted}
-    except InvalidInput:
-        raise
-    except OSError as error:
-        raise unreadable(source, error) from error
-    except TORN as error:
-        raise InvalidInput(
-            f"{source}: it is torn, or holds what is no array ({str(error).rstrip('.')}); a whole .npz of numbers and "
-            "text is allowed."
-        ) from error
+    with source.open() as file, decoded(source, "arrays"), np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InvalidInput(f"{source}: it is one array, and no archive; call it .npy, or give --format npy.")
+        columns = Columns.of(source, archive.files, options)
+        if len(columns.pattern) > 1 or columns.pattern[0] == "patterns":
+            columns = columns.whole(source, "patterns", "values")
+        wanted = (*columns.pattern, *columns.payload, *([columns.value] if columns.value else []))
+        return columns, {name: archive[name] for name in wanted}
 
 
 def _listed(array: NDArray[Any]) -> list[Any]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mossy.cli.reading.batch import Batch, rows_of_batch
 from mossy.cli.reading.columns import Columns
-from mossy.cli.reading.source import Options, Source
-from mossy.errors import InvalidDtype, InvalidInput, InvalidShape, MissingExtra
+from mossy.cli.reading.source import Options, Source, decoded
+from mossy.errors import InvalidDtype, InvalidShape, MissingExtra
 
 __all__ = ["read_parquet"]
 
@@ -27,12 +27,8 @@ def read_parquet(source: Source, options: Options) -> Iterator[Batch]:
         import pyarrow.parquet
     except ModuleNotFoundError as missing:
         raise MissingExtra("pyarrow", "parquet") from missing
-    with source.open() as file:
-        try:
-            yield from _batches(source, options, pyarrow.parquet.ParquetFile(file))
-        except (pyarrow.ArrowException, OSError) as error:
-            told = str(error).partition("\n")[0].rstrip(".")
-            raise InvalidInput(f"{source}: it is no Parquet, or torn ({told}).") from error
+    with source.open() as file, decoded(source, "Parquet"):
+        yield from _batches(source, options, pyarrow.parquet.ParquetFile(file))
 
 
 def _batches(source: Source, options: Options, file: Any) -> Iterator[Batch]:

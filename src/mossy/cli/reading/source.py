@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, NoReturn, TypeAlias, final
 
 from mossy.cli.reading.batch import Batch
-from mossy.errors import InvalidInput, InvalidParameter
+from mossy.errors import InvalidInput, InvalidParameter, MossyError
 
-__all__ = ["Format", "Options", "Read", "Source", "unreadable"]
+__all__ = ["Format", "Options", "Read", "Source", "decoded"]
 
 
 def refuse(error: InvalidInput) -> NoReturn:
@@ -48,7 +48,7 @@ class Source:
         try:
             file = self.path.open("rb")
         except OSError as error:
-            raise unreadable(self, error) from error
+            raise InvalidParameter(f"{self}: it cannot be read ({error.strerror}); change its permissions.") from error
         with file:
             yield file
 
@@ -105,6 +105,16 @@ class Format:
     folders: bool = False
 
 
-def unreadable(source: Source, error: Exception) -> InvalidParameter:
-    """Return the error of a source that the system does not let us read."""
-    return InvalidParameter(f"{source}: it cannot be read ({getattr(error, 'strerror', None) or error}).")
+@contextmanager
+def decoded(place: object, what: str) -> Iterator[None]:
+    """Raise whatever a library raises on bytes that it does not understand as ``InvalidInput`` that names the place."""
+    try:
+        yield
+    except MossyError:
+        raise
+    except Exception as error:
+        told = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise InvalidInput(
+            f"{place}: it cannot be read as {what} ({told}). Mend it or take it away; --skip-bad leaves out "
+            "single images."
+        ) from error
