@@ -12,7 +12,16 @@ from urllib.parse import quote
 from mossy.errors import Damaged, HeldByWriter, InvalidParameter, JournalError, NoRoom, NotAMemory, ReadOnly
 from mossy.journal.layout import PAGE
 
-__all__ = ["DURABILITY", "check_path", "connect", "named", "prepare_to_write", "truncate_log"]
+__all__ = [
+    "DURABILITY",
+    "FAILURES",
+    "check_path",
+    "connect",
+    "named",
+    "named_error",
+    "prepare_to_write",
+    "truncate_log",
+]
 
 DURABILITY = {"full": "FULL", "process": "NORMAL"}
 WAIT = 5.0  # seconds to wait for another program that locks the file
@@ -35,18 +44,26 @@ NAMED: tuple[tuple[str, type[JournalError], str], ...] = (
 )
 
 
+FAILURES = (sqlite3.DatabaseError, sqlite3.InterfaceError, UnicodeDecodeError)
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Raise what SQLite reports as an error of mossy's that says what to do."""
     try:
         yield
-    except (sqlite3.DatabaseError, sqlite3.InterfaceError, UnicodeDecodeError) as error:
-        torn = "SQLITE_CORRUPT" if isinstance(error, UnicodeDecodeError) else "SQLITE_MISUSE"
-        code = getattr(error, "sqlite_errorname", torn)
-        for begin, kind, told in NAMED:
-            if code.startswith(begin):
-                raise kind(f"{path}: {told} ({error}).") from error
-        raise JournalError(f"{path}: {error} ({code}).") from error
+    except FAILURES as error:
+        raise named_error(path, error) from error
+
+
+def named_error(path: Path, error: BaseException) -> JournalError:
+    """Return the error of mossy's for what SQLite reported."""
+    torn = "SQLITE_CORRUPT" if isinstance(error, UnicodeDecodeError) else "SQLITE_MISUSE"
+    code = getattr(error, "sqlite_errorname", torn)
+    for begin, kind, told in NAMED:
+        if code.startswith(begin):
+            return kind(f"{path}: {told} ({error}).")
+    return JournalError(f"{path}: {error} ({code}).")
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:

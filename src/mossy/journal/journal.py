@@ -25,7 +25,7 @@ from mossy.errors import (
     UnknownMemory,
 )
 from mossy.journal import meta
-from mossy.journal.connection import connect, named, prepare_to_write, truncate_log
+from mossy.journal.connection import FAILURES, connect, named, named_error, prepare_to_write, truncate_log
 from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, PART, state_dtype
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
@@ -326,13 +326,16 @@ class Journal:
         self.check_writes()
         self._appends_only = True
         try:
-            with named(self.path), self._commit():
-                yield
-                if not self._appends_only:
-                    self.head.version += 1
-                    meta.put(self.connection, self._seal, "head", self.head.encode())
-        except BaseException:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield
+            if not self._appends_only:
+                self.head.version += 1
+                meta.put(self.connection, self._seal, "head", self.head.encode())
+            self.connection.execute("COMMIT")
+        except BaseException as error:
             self._go_back()
+            if isinstance(error, FAILURES):
+                raise named_error(self.path, error) from error
             raise
         if self._lock is not None:
             self._lock.note(self.head.next_id, self.head.version)
@@ -340,6 +343,8 @@ class Journal:
     def _go_back(self) -> None:
         """Have the head as it is on disk: an interruption may have come before the commit or after it."""
         try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             self._read_head()
         except (sqlite3.Error, JournalError):  # the disk does not even let it be read
             self.close()
@@ -363,7 +368,7 @@ class Journal:
         values: NDArray[np.float32] | None,
         payloads: list[bytes | None] | None,
     ) -> None:
-        """Add memories with rising ids from ``next_id`` on, stored at one time or each at its own; ids may be skipped."""
+        """Add memories with rising ids, ``next_id`` or above, stored at one time or each at its own."""
         head = self.head
         if head.memories == 0:
             head.d, head.d_value = keys.shape[1], None if values is None else values.shape[1]

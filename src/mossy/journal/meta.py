@@ -64,11 +64,10 @@ class Head:
 def put(connection: sqlite3.Connection, seal: Seal, name: str, content: bytes) -> None:
     """Write the entry ``name``; what nothing could be read without also where one torn page does not reach both."""
     closed = seal.close(content, name.encode())
+    row = (name, closed, crc32(closed, crc32(name.encode())))
+    again = "ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc"
     for table in ("meta", "spare") if name in SPARED else ("meta",):
-        connection.execute(
-            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc",
-            (name, closed, crc32(closed, crc32(name.encode()))),
-        )
+        connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?) {again}", row)
 
 
 def get(connection: sqlite3.Connection, seal: Seal, name: str) -> bytes:

@@ -50,6 +50,9 @@ def find_same(
 ) -> Same | None:
     """Find those of a batch that are there already, with the same value and payload; None if none is."""
     index, catalog = store.index, store.catalog
+    found = store.fingerprints.find(keys, index.keys) if index.rows else []
+    if len(keys) == 1 and not any(found):
+        return None
 
     def payload(i: int) -> Any:
         return None if payloads is None else payloads[i]
@@ -71,9 +74,8 @@ def find_same(
 
     rows = np.full(len(keys), -1, np.intp)
     first = np.arange(len(keys))
-    if index.rows:
-        for i, candidates in enumerate(store.fingerprints.find(keys, index.keys)):
-            rows[i] = next((row for row in candidates if stored(i, row)), -1)
+    for i, candidates in enumerate(found):
+        rows[i] = next((row for row in candidates if stored(i, row)), -1)
     for group in store.fingerprints.groups(keys) if len(keys) > 1 else []:
         seen: list[int] = []
         for i in group:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -66,16 +65,10 @@ class Durable:
         """Raise ``ReadOnly`` if it may not be written from here."""
         self.journal.check_writes()
 
-    @contextmanager
-    def call(self) -> Iterator[bool]:
-        """Hold what a call needs: a reader sees one state in it; it yields whether another process changed that."""
+    def check_open(self) -> None:
+        """Raise ``ClosedMemory`` if it was closed."""
         if self.journal.closed:
             raise ClosedMemory(f"{self.journal.path}: the memory was closed; open it again with mossy.open().")
-        if self.writes:
-            yield False
-            return
-        with self.journal.snapshot() as changed:
-            yield changed
 
     # -- noting ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +131,7 @@ class Durable:
 
     def flush_if_due(self, store: Store, now: float) -> None:
         """Write what was noted if the last writing is long enough ago; where it cannot be, warn, and keep it noted."""
-        if self._pending and self.writes and self._is_due():
+        if self._pending and self._is_due():
             try:
                 self.flush(store, now)
             except JournalError as error:

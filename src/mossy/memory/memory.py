@@ -538,10 +538,14 @@ class Memory:
                 return
             self._calls = 1
             try:
-                with durable.call() as changed:
+                durable.check_open()
+                if durable.writes:
+                    durable.flush_if_due(self._store, self._latest)
+                    yield
+                    return
+                with durable.journal.snapshot() as changed:
                     if changed and not durable.refresh(self._store, self._time()):
                         self._store = durable.rebuild(self._configuration, self._time())
-                    durable.flush_if_due(self._store, self._time())
                     yield
             finally:
                 self._calls = 0

@@ -102,9 +102,7 @@ def open_memory(
     secret = as_secret(key)
     if not check_flag(keep_raw, "open.keep_raw"):
         if settings or clock is not None:
-            raise InvalidParameter(
-                "open: settings or a clock were given with keep_raw=False, which takes none."
-            )
+            raise InvalidParameter("open: settings or a clock were given with keep_raw=False, which takes none.")
         return _open_weights(file, mode, durability, secret, substrate)
     if substrate is not None:
         raise InvalidParameter("open.substrate: needs keep_raw=False; with raw patterns the index is used.")

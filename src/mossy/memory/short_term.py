@@ -47,6 +47,8 @@ class ShortTerm:
         excess = len(self.rows) - self.size
         if excess <= 0:
             return NONE
+        if excess == 1 and len(before):
+            return self._leave_one(int(strengths.log_near(before, now).argmin()), catalog)
         out = before if excess >= len(before) else weakest(before, excess, strengths, now)
         newcomers = excess - len(out)
         return self.leave(np.concatenate([out, rows[:newcomers]]), catalog)
@@ -60,6 +62,15 @@ class ShortTerm:
         stays = (flags[new] & (USED | PINNED) > 0) if self.only_frequent else np.ones(len(new), bool)
         flags[new[stays]] |= LONG
         return np.asarray(new[~stays])
+
+    def _leave_one(self, place: int, catalog: Catalog) -> Rows:
+        """Let the member at ``place`` leave, as ``leave`` does."""
+        row = self.rows[place]
+        self.rows = np.concatenate([self.rows[:place], self.rows[place + 1 :]])
+        flags = catalog.flags[row] & ~SHORT
+        stays = flags & LONG or not self.only_frequent or flags & (USED | PINNED)
+        catalog.flags[row] = flags | LONG if stays else flags
+        return NONE if stays else np.array([row])
 
     def mark(self, catalog: Catalog) -> tuple[Rows, NDArray[np.uint8]]:
         """Return what ``go_back`` needs."""

@@ -120,7 +120,9 @@ class Index:
 
     def check(self, keys: ArrayLike, values: ArrayLike | None, name: str = "keys") -> tuple[Patterns, Patterns | None]:
         """Return keys and values as batches that can be written, or raise; nothing is changed."""
-        batch, _ = as_batch(keys, name, self.d)
+        batch = self._as_one(keys) if values is None else None
+        if batch is None:
+            batch, _ = as_batch(keys, name, self.d)
         if values is None:
             if self._values is not None:
                 raise InvalidShape(
@@ -265,12 +267,20 @@ class Index:
     ) -> tuple[NDArray[Any], bool, NDArray[np.bool_] | None]:
         """Return cues as a batch (0 where unknown), whether one was given, and their mask, or raise."""
         raw = as_array(cues, "cue")
-        if known is None and raw.shape == (self.d,) and raw.dtype == np.float32 and raw.flags.c_contiguous:
-            with np.errstate(over="ignore", invalid="ignore"):
-                if float(raw @ raw) <= LARGEST**2:  # false for NaN too: then the long way says what is wrong
-                    return raw[None], True, None
+        one = self._as_one(raw) if known is None else None
+        if one is not None:
+            return one, True, None
         batch, single, mask = as_cues(raw, known, self.d, np.float32)
         return batch, single, None if mask is None or mask.all() else mask
+
+    def _as_one(self, given: ArrayLike) -> Patterns | None:
+        """Return one pattern that needs no conversion as a batch of one; None if it may need one, or is not sound."""
+        if not isinstance(given, np.ndarray) or given.dtype != np.float32 or given.shape != (self.d,):
+            return None
+        if not given.flags.c_contiguous or isinstance(given, np.ma.MaskedArray):
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return given[None] if float(given @ given) <= LARGEST**2 else None  # false for NaN too
 
     def project(self, rows: Rows, activity: NDArray[np.float64]) -> Patterns:
         """Return ``Σ a_i v_i (d_value,)`` over ``rows``; one neuron with activity 1 gives its value bit for bit."""
