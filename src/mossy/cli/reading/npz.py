@@ -43,7 +43,8 @@ def read_npz(source: Source, options: Options) -> Iterator[Batch]:
 
 def _read(source: Source, options: Options) -> tuple[Columns, dict[str, NDArray[Any]]]:
     """Return what the arrays are for, and those that are for something."""
-    with source.open() as file, decoded(source, "arrays"), np.load(file, allow_pickle=False) as archive:
+    with source.open() as file, decoded(source, "arrays"):
+        archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InvalidInput(f"{source}: it is one array, and no archive; call it .npy, or give --format npy.")
         columns = Columns.of(source, archive.files, options)
