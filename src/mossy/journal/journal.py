@@ -195,6 +195,12 @@ class Journal:
         return None if self.head.d is None else Width(self.head.d, self.head.d_value)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes on disk: of the file, its log, and the arrays beside it."""
+        files = [self.path.with_name(self.path.name + end) for end in ("", "-wal", ".arrays")]
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    @property
     def sidecar(self) -> Sidecar | None:
         """The arrays beside it, None before anything is stored."""
         path = self.path.with_name(self.path.name + ".arrays")

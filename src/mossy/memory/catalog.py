@@ -34,6 +34,7 @@ class Catalog:
         self._merged: dict[int, tuple[int, ...]] = {}
         self._stands_for: dict[int, int] = {}
         self.next_id = 0
+        self.renamings = 0  # how often memories got several ids
 
     @property
     def ids(self) -> Ids:
@@ -126,6 +127,7 @@ class Catalog:
             self._merged.pop(int(self.ids[row]), None)
         self._merged[name] = tuple(every)
         self._stands_for.update(dict.fromkeys(every, name))
+        self.renamings += 1
         self.flags[main] |= np.bitwise_or.reduce(self.flags[rows]) & (PINNED | LONG) | USED
 
     def erase(self, rows: Rows) -> None:
@@ -135,6 +137,7 @@ class Catalog:
             for name in self.ids[rows].tolist():
                 for one in self._merged.pop(name, ()):
                     del self._stands_for[one]
+                    self.renamings += 1
         self.flags[rows] = GONE
 
     def columns(self) -> list[Column]:

@@ -54,6 +54,7 @@ class Durable:
         self._pending = False
         self._written = time.monotonic()
         self._covered = -1  # the last id in the sidecar
+        self._renamings = -1  # of the catalog, when it was written
         self._epoch = -1
 
     @property
@@ -141,6 +142,7 @@ class Durable:
     def tidy(self, store: Store) -> None:
         """Write the file anew if most of its rows are empty, and bring the sidecar up to date."""
         self.journal.tidy()
+        self.journal.scrub(self._alive(store))
         sidecar = self.journal.sidecar
         if sidecar is None:
             return
@@ -149,7 +151,6 @@ class Durable:
         if sidecar.blocks() * ROWS > covered + covered // 4 + ROWS:  # much of it is gone
             sidecar.remove()
             self._covered, covered = -1, 0
-        self.journal.scrub(self._alive(store))
         whole = (len(ids) - covered) // ROWS * ROWS
         if whole:
             self._covered = self.journal.write_sidecar(self._fresh_chunks(store, whole), self._covered)
@@ -186,8 +187,10 @@ class Durable:
         entries["id"], entries["flags"] = catalog.ids[rows], catalog.flags[rows] & KEPT
         entries = entries[~np.isin(entries["id"], list(gone))]
         journal.put("short", np.int64(catalog.next_id).tobytes() + entries.tobytes())
-        pairs = [(one, name) for name, ids in catalog.merged.items() if name not in gone for one in ids]
-        journal.put("merged", np.array(pairs, "<i8").tobytes())
+        if catalog.renamings != self._renamings or gone.intersection(catalog.merged):
+            pairs = [(one, name) for name, ids in catalog.merged.items() if name not in gone for one in ids]
+            journal.put("merged", np.array(pairs, "<i8").tobytes())
+            self._renamings = -1 if gone else catalog.renamings
         journal.head.latest = max(journal.head.latest, now)
 
     def _content(self, store: Store, blocks: Ids, without: Rows) -> NDArray[Any]:
@@ -230,6 +233,13 @@ class Durable:
         Damaged
             A part is damaged, and it was opened to write. Opened to read, it warns, and gives what is intact.
         """
+        if self.writes or self.journal.connection.in_transaction:
+            return self._rebuild(configuration, now)
+        with self.journal.snapshot():  # what a writer commits meanwhile is for the next call
+            self.journal.read_entries()
+            return self._rebuild(configuration, now)
+
+    def _rebuild(self, configuration: Configuration, now: float) -> Store:
         with named(self.journal.path):
             for sidecar in (self.journal.sidecar, None):
                 store = self._store(configuration, self)

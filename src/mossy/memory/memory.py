@@ -466,10 +466,13 @@ class Memory:
                 beta=self._store.index.beta,
                 law=store.strengths.law.name,
                 keep=self._configuration.keep,
+                file=None if store.durable is None else str(store.durable.journal.path),
+                bytes_on_disk=0 if store.durable is None else store.durable.journal.nbytes,
             )
 
     def __repr__(self) -> str:
-        return f"Memory(memories={len(self)}, short_term={len(self._store.short.rows)}, d={self._store.index.d})"
+        index = self._store.index
+        return f"Memory(memories={len(index)}, short_term={len(self._store.short.rows)}, d={index.d})"
 
     def state(self) -> dict[str, Any]:
         """Return all that makes up the memory: configuration, and copies of its arrays. Payloads are referred to."""

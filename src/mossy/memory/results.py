@@ -50,7 +50,10 @@ class Replay:
 
 @dataclass(frozen=True)
 class Stats:
-    """What a memory holds: counts, bytes of all arrays (payloads as references), and how it is set."""
+    """What a memory holds: counts, bytes of all arrays (payloads as references), and how it is set.
+
+    ``file`` is that of a durable memory, else None, and ``bytes_on_disk`` what it and the files beside it are.
+    """
 
     memories: int
     short_term: int
@@ -66,3 +69,5 @@ class Stats:
     beta: float
     law: str
     keep: str
+    file: str | None = None
+    bytes_on_disk: int = 0
