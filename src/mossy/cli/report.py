@@ -24,6 +24,7 @@ __all__ = [
     "bar",
     "failures",
     "json_payload",
+    "memories",
     "progress",
     "say",
     "shortened",
@@ -114,6 +115,11 @@ def progress(what: str) -> Iterator[Tell]:
     with bar() as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def memories(n: int) -> str:
+    """Return how many memories, in words."""
+    return f"{n:,} memory" if n == 1 else f"{n:,} memories"
 
 
 def write_json(result: Mapping[str, Any]) -> None:

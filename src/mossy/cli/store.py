@@ -27,7 +27,7 @@ from mossy.cli.options import (
     settings_of,
 )
 from mossy.cli.reading import Batch, Format, Options, Source, find_sources, read
-from mossy.cli.report import STOPPED, Tell, failures, progress, say, whole, write_json
+from mossy.cli.report import STOPPED, Tell, failures, memories, progress, say, whole, write_json
 from mossy.errors import EmptyBatch, InvalidInput, MossyError
 
 __all__ = ["store"]
@@ -139,7 +139,7 @@ class Kept:
         parts = [f"{self.stored:,} stored"]
         parts += [f"{again:,} there already and reinforced"] if again else []
         parts += [f"{len(self.skipped):,} skipped"] if self.skipped else []
-        return f"{self.file}: {', '.join(parts)}. It holds {self.memories:,} memories."
+        return f"{self.file}: {', '.join(parts)}. It holds {memories(self.memories)}."
 
 
 def _batches(found: list[tuple[Source, Format]], options: Options, tell: Tell) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mossy.cli.options import AsJson, Durability, File, Key, opened
-from mossy.cli.report import failures, write_json
+from mossy.cli.report import failures, memories, write_json
 
 __all__ = ["consolidate", "forget", "stats"]
 
@@ -34,7 +34,7 @@ def forget(
         if as_json:
             write_json({"file": str(file), "forgotten": before - left, "memories": left})
         else:
-            typer.echo(f"{file}: {before - left:,} forgotten. It holds {left:,} memories.")
+            typer.echo(f"{file}: {before - left:,} forgotten. It holds {memories(left)}.")
 
 
 def consolidate(file: File, key: Key = None, durability: Durability = "full", as_json: AsJson = False) -> None:
@@ -48,7 +48,7 @@ def consolidate(file: File, key: Key = None, durability: Durability = "full", as
         else:
             typer.echo(
                 f"{file}: {done.moved:,} moved to long-term memory, {done.let_go:,} let go, {done.merged:,} merged. "
-                f"It holds {left:,} memories."
+                f"It holds {memories(left)}."
             )
 
 
