@@ -128,11 +128,17 @@ def write_json(result: Mapping[str, Any]) -> None:
 
 
 def json_payload(payload: Any) -> Any:
-    """Return a payload as JSON holds it: bytes as ``{"base64": ...}``, an array as ``{"array": ..., "dtype": ...}``."""
+    """Return a payload as JSON holds it: bytes as ``{"base64": ...}``, an array as ``{"array": ..., "dtype": ...}``.
+
+    What JSON has no number for is null.
+    """
     if isinstance(payload, bytes):
         return {"base64": base64.b64encode(payload).decode()}
     if isinstance(payload, np.ndarray):
-        return {"array": payload.tolist(), "dtype": str(payload.dtype)}
+        plain = payload if payload.dtype.kind in "biufU" else payload.astype(str)
+        if plain.dtype.kind == "f":
+            plain = np.where(np.isfinite(plain), plain, None)
+        return {"array": plain.tolist(), "dtype": str(payload.dtype)}
     return payload
 
 
