@@ -84,7 +84,9 @@ def test_settings_and_pins_are_the_memory_s(told, folder):
     ("options", "says"),
     [
         (["--set", "capacity"], "--set: 'capacity' was given; NAME=VALUE"),
-        (["--set", "size=3"], "'size' was given; allowed are similarity"),
+        (["--set", "size=3"], "--set: 'size' was given; allowed are 'similarity', 'separation'"),
+        (["--set", "mode=r"], "--set: 'mode' was given; allowed are 'similarity'"),
+        (["--set", "keep_raw=false"], "--set: 'keep_raw' was given; allowed are 'similarity'"),
         (["--set", "capacity=many"], "Memory.capacity: 'many' was given; an integer of at least 1"),
         (["--set", "similarity=same"], "'same' was given; allowed are"),
         (["--durability", "some"], "open.durability: 'some' was given; allowed are 'full', 'process'"),

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 import mossy
+from mossy.arrays import choose
 from mossy.cli.reading import FORMATS, Options
 from mossy.errors import InvalidParameter, NotAMemory
 
@@ -30,6 +32,8 @@ __all__ = [
     "reading",
     "settings_of",
 ]
+
+SETTINGS = {name: one for name, one in signature(mossy.Memory).parameters.items() if name != "clock"}
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The memory, such as life.mossy.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -85,8 +89,9 @@ def settings_of(given: list[str] | None) -> dict[str, Any]:
     settings = {}
     for one in given or ():
         name, equals, value = one.partition("=")
-        if not equals or not name:
+        if not equals:
             raise InvalidParameter(f"--set: {one!r} was given; NAME=VALUE is allowed, such as similarity=cosine.")
+        choose(SETTINGS, name, "--set")
         try:
             settings[name] = json.loads(value)
         except ValueError:
