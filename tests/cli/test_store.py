@@ -205,6 +205,16 @@ def test_ctrl_c_within_a_batch_waits_until_it_is_stored(run, folder, monkeypatch
     assert len(mossy.open("life.mossy", "r")) == 2
 
 
+def test_ctrl_c_before_anything_is_stored(run, life, folder, monkeypatch):
+    def stopped(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mossy, "open", stopped)
+    (folder / "t.csv").write_text(ROWS)
+    done = run("store", life, "t.csv")
+    assert (done.exit_code, done.stderr) == (130, "mossy: stopped. life.mossy: 0 stored.\n")
+
+
 def test_another_writer_is_named(refused, folder):
     (folder / "t.csv").write_text(ROWS)
     with mossy.open("life.mossy"):

@@ -97,7 +97,7 @@ class Kept:
 
     file: Path
     last: int = -1  # the largest id that was there before
-    memories: int = 0
+    memories: int | None = None  # not known before it is open
     ids: list[int] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -139,7 +139,8 @@ class Kept:
         parts = [f"{self.stored:,} stored"]
         parts += [f"{again:,} there already and reinforced"] if again else []
         parts += [f"{len(self.skipped):,} skipped"] if self.skipped else []
-        return f"{self.file}: {', '.join(parts)}. It holds {memories(self.memories)}."
+        holds = "" if self.memories is None else f" It holds {memories(self.memories)}."
+        return f"{self.file}: {', '.join(parts)}.{holds}"
 
 
 def _batches(found: list[tuple[Source, Format]], options: Options, tell: Tell) -> Iterator[Batch]:
