@@ -6,6 +6,7 @@ import datetime
 import json
 import signal
 import sqlite3
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -219,6 +220,15 @@ def test_another_writer_is_named(refused, folder):
     (folder / "t.csv").write_text(ROWS)
     with mossy.open("life.mossy"):
         assert "this process has it open to write" in refused(1, "store", "life.mossy", "t.csv")
+
+
+def test_what_the_system_does_not_allow_is_named(refused, folder, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    (folder / "i.png").write_bytes(image(np.zeros((2, 2), np.uint8)))
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert refused(1, "store", "life.mossy", "i.png") == "mossy: the system: No space left on device.\n"
 
 
 def test_other_files_are_refused_and_left_alone(refused, folder):

@@ -39,10 +39,9 @@ def article(
         if as_json:
             write_json(run_article(out, seed).as_dict())
             return
-        console = Console()
-        with console.status("running the article's program under eight rules"):
+        with Console(stderr=True).status("running the article's program under eight rules"):
             found = run_article(out, seed)
-        _print(console, found)
+        _print(Console(), found)
 
 
 def _print(console: Console, found: Article) -> None:

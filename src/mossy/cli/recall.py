@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 import mossy
-from mossy.cli.cues import Cues
 from mossy.cli.options import AsJson, Colour, File, FormatName, Ignore, Key, Payload, Size, opened, reading
 from mossy.cli.reading import Options
+from mossy.cli.reading.cues import Cues
 from mossy.cli.report import failures, json_payload, shortened, write_json
 from mossy.errors import HeldByWriter, InvalidParameter, ReadOnly
 

@@ -56,6 +56,11 @@ def failures() -> Iterator[None]:
     except MossyError as error:
         say(str(error))
         raise typer.Exit(_code(error)) from error
+    except BrokenPipeError:  # who reads what is written has seen enough
+        raise
+    except OSError as error:  # of a source, or of a temporary file
+        say(f"{error.filename or 'the system'}: {error.strerror or error}.")
+        raise typer.Exit(FAILED) from error
 
 
 def _code(error: MossyError) -> int:
@@ -137,7 +142,8 @@ def json_payload(payload: Any) -> Any:
     if isinstance(payload, np.ndarray):
         plain = payload if payload.dtype.kind in "biufU" else payload.astype(str)
         if plain.dtype.kind == "f":
-            plain = np.where(np.isfinite(plain), plain, None)
+            plain = plain.astype(object)
+            plain[~np.isfinite(payload)] = None
         return {"array": plain.tolist(), "dtype": str(payload.dtype)}
     return payload
 
