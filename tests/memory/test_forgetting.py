@@ -204,8 +204,8 @@ class TestMerging:
             (None, [np.array([1]), np.array([2])]),
             (None, [np.array([1]), [1]]),
             (None, [float("nan"), float("nan") * 1]),
-            (None, [{"x": np.arange(2)}, {"x": np.arange(2)}]),
-            (None, [(np.arange(2),), (np.arange(2),)]),
+            (None, [{"x": np.arange(2)}, {"x": np.arange(2.0)}]),
+            (None, [(np.arange(2),), (np.arange(1, 3),)]),
         ],
     )
     def test_what_differs_or_may_differ_is_not_merged(self, values, payload):

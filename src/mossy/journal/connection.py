@@ -104,7 +104,9 @@ def check_path(given: object) -> Path:
     """Return a path to a file, or raise ``InvalidParameter``."""
     if not isinstance(given, str | os.PathLike) or not os.fspath(given):
         raise InvalidParameter(f"path: {given!r} was given; the path of a file is allowed, such as 'life.mossy'.")
-    path = Path(os.fsdecode(given)).expanduser()
+    if "\0" in os.fsdecode(given):
+        raise InvalidParameter(f"path: {given!r} was given; the path of a file is allowed, which has no zero byte.")
+    path = Path(os.path.realpath(Path(os.fsdecode(given)).expanduser()))  # one file has one lock, by whatever name
     if path.is_dir():
         raise InvalidParameter(f"path: {path} is a folder; give the path of a file in it.")
     return path

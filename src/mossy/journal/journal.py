@@ -30,7 +30,7 @@ from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, P
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
 from mossy.journal.payload import decode
-from mossy.journal.rows import Chunk, Width, crc_of_row, place_of, read_rows, rows_to_write
+from mossy.journal.rows import Chunk, Width, crc_of_row, is_whole, place_of, read_rows, rows_to_write
 from mossy.journal.seal import SALT, Plain, seal_for
 from mossy.journal.sidecar import ROWS, Sidecar
 
@@ -92,6 +92,15 @@ class Journal:
         path = self.path
         if self.mode == "r" and not path.exists():
             raise NotAMemory(f"{path}: it is not there; open it with mode='a' to make it.")
+        hollow = path.exists() and not path.stat().st_size
+        remains = [end for end in ("-wal", ".arrays") if _size(path.with_name(path.name + end))]
+        if self._lock is not None and self._lock.left is not None and hollow:
+            remains.append(".lock")
+        if hollow and remains:
+            raise Damaged(
+                f"{path}: it is empty, and {path.name}{remains[0]} beside it says that it held memories. Bring the "
+                "file back from a copy, or delete what lies beside it to begin anew."
+            )
         self.connection = connect(path, self.mode)
         self.new = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if not self.new:
@@ -112,6 +121,8 @@ class Journal:
                 f"{path}: its last writer had stored the memories up to {left[0] - 1}, and those up to "
                 f"{self.head.next_id - 1} are there: the end of its log (-wal) is torn. What is there is sound"
             )
+        else:
+            self.settle()
         self.lineage = bytes.fromhex(self.configuration["lineage"])
         self.dtype = state_dtype(self.configuration["modes"], self.configuration["links"])
         if self.mode == "a":
@@ -119,6 +130,12 @@ class Journal:
                 self.tidy(always=True)
             truncate_log(self.connection)  # finishes what an open reader kept from being forgotten
         self._seen = self._data_version()
+
+    def settle(self) -> None:
+        """Take note that what is lost, if anything, was told."""
+        self.lost = ""
+        if self._lock is not None:
+            self._lock.settle()
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -266,7 +283,7 @@ class Journal:
         if crc is None:
             raise UnknownMemory(f"ids: the memory {id} was forgotten meanwhile.")
         try:
-            sound = crc_of_row(id, stored, key, value, payload) == crc
+            sound = is_whole(key, value, payload) and crc_of_row(id, stored, key, value, payload) == crc
             if sound and payload is not None:
                 return decode(self._seal.open(payload, b"p" + place_of(id, stored)))
         except (TypeError, ValueError):
@@ -566,6 +583,10 @@ class Journal:
 
 def _crc_of_state(block: int, version: int, content: bytes) -> int:
     return crc32(content, crc32(b"%d %d" % (block, version)))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _json(configuration: dict[str, Any]) -> bytes:

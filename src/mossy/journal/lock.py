@@ -9,11 +9,12 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 from zlib import crc32
 
-from mossy.errors import HeldByWriter, ReadOnly
+from mossy.errors import HeldByWriter, NoRoom, ReadOnly
 
 __all__ = ["WriterLock", "left_note", "readers_of"]
 
@@ -59,18 +60,26 @@ class WriterLock:
             os.close(self._file)  # its holder has just removed it
         self.left = _read_note(self._file)
         told = {"pid": os.getpid(), "host": socket.gethostname(), "program": _program(), "since": time.time()}
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(told).encode(), 0)
+        try:
+            os.pwrite(self._file, json.dumps(told).encode()[:NOTE_AT].ljust(NOTE_AT, b"\0"), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise NoRoom(f"{path}: its lock cannot be written ({error.strerror}); free some room.") from error
 
     def note(self, next_id: int, version: int) -> None:
         """Note how far the journal was written; whoever finds the note of a process that died can compare."""
         numbers = NOTE.pack(next_id, version)
-        os.pwrite(self._file, numbers + crc32(numbers).to_bytes(4, "little"), NOTE_AT)
+        with suppress(OSError):  # what it is about is done; an older note says less, and nothing false
+            os.pwrite(self._file, numbers + crc32(numbers).to_bytes(4, "little"), NOTE_AT)
+
+    def settle(self) -> None:
+        """Take note that what ``left`` tells was compared with the journal, and told."""
+        self.left = None
 
     def release(self) -> None:
-        """Let another write; a second call does nothing."""
+        """Let another write; a second call does nothing. A note that nobody was told of is left for the next."""
         if self._file >= 0:
-            if self._is_there():
+            if self.left is None and self._is_there():
                 self.path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1

@@ -13,10 +13,11 @@ import numpy as np
 
 from mossy.errors import InvalidDtype
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "same"]
 
 BYTES = b"\x00"
 ARRAY = b"\x93"  # how NumPy's format begins
+DEEPEST = 100  # lists and dicts in each other
 
 
 def encode(payload: Any) -> bytes | None:
@@ -58,6 +59,15 @@ def decode(content: bytes | None) -> Any:
     return json.loads(content)
 
 
+def same(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two encoded payloads are equal, in whatever order their dicts were made."""
+    if one == other:
+        return True
+    if one is None or other is None or one[:1] in (BYTES, ARRAY) or other[:1] in (BYTES, ARRAY):
+        return False
+    return json.dumps(json.loads(one), sort_keys=True) == json.dumps(json.loads(other), sort_keys=True)
+
+
 def _encode_text(text: str) -> bytes:
     try:
         return text.encode()
@@ -66,6 +76,11 @@ def _encode_text(text: str) -> bytes:
 
 
 def _encode_array(array: np.ndarray[Any, Any]) -> bytes:
+    if type(array) is not np.ndarray:
+        raise InvalidDtype(
+            f"payload: a {type(array).__name__} was given; on disk it must be a plain array: np.asarray(x) drops what "
+            "else there is."
+        )
     if array.dtype.hasobject:
         raise InvalidDtype(f"payload: an array of dtype {array.dtype} was given; on disk it must be numbers or text.")
     file = io.BytesIO()
@@ -73,18 +88,19 @@ def _encode_array(array: np.ndarray[Any, Any]) -> bytes:
     return file.getvalue()
 
 
-def _check_names(payload: Any) -> None:
-    """Refuse dicts whose keys JSON would turn into strings."""
+def _check_names(payload: Any, depth: int = 0) -> None:
+    """Refuse dicts whose keys JSON would turn into strings, and what is nested so deep that it could not be read."""
+    if not isinstance(payload, dict | list | tuple):
+        return
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
     if isinstance(payload, dict):
-        for name, part in payload.items():
+        for name in payload:
             if type(name) is not str:
                 raise TypeError(f"the key {name!r} is no string")
-            if isinstance(part, dict | list | tuple):
-                _check_names(part)
-    elif isinstance(payload, list | tuple):
-        for part in payload:
-            if isinstance(part, dict | list | tuple):
-                _check_names(part)
+    for part in payload.values() if isinstance(payload, dict) else payload:
+        if isinstance(part, dict | list | tuple):
+            _check_names(part, depth + 1)
 
 
 def _as_plain(value: Any) -> Any:

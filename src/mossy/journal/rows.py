@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mossy.errors import WrongKey
 from mossy.journal.seal import Plain, Seal
 
-__all__ = ["CHUNK", "Chunk", "Width", "crc_of_row", "place_of", "read_rows", "rows_to_write"]
+__all__ = ["CHUNK", "Chunk", "Width", "crc_of_row", "is_whole", "place_of", "read_rows", "rows_to_write"]
 
 CHUNK = 1024  # rows read at once
 
@@ -53,6 +53,11 @@ class Chunk:
 def place_of(id: int, stored: float) -> bytes:
     """Return what binds the content of a row to its id and time."""
     return _PLACE.pack(id, stored)
+
+
+def is_whole(key: Any, value: Any, payload: Any) -> bool:
+    """Whether the content of a row is of the types that are written."""
+    return isinstance(key, bytes) and all(part is None or isinstance(part, bytes) for part in (value, payload))
 
 
 def crc_of_row(id: int, stored: float, key: Any, value: Any, payload: Any) -> int:
@@ -140,6 +145,8 @@ def _open(
     row: Row, key_bytes: int, value_bytes: int | None, seal: Seal
 ) -> tuple[int, float, int, bytes, bytes | None] | None:
     id, stored, key, value, payload, crc = row
+    if not is_whole(key, value, payload):
+        return None
     try:
         if crc_of_row(id, stored, key, value, payload) != crc:
             return None

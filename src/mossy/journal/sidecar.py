@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 from zlib import crc32
@@ -118,36 +119,42 @@ class Sidecar:
 
     def scrub(self, alive: NDArray[np.bool_]) -> None:
         """Overwrite what it holds of ids that are not ``alive`` (one flag an id), and see it onto the disk."""
+        try:
+            sound = not self.path.exists() or self._scrub(alive)
+        except OSError:  # it cannot be written over
+            sound = False
+        if not sound:
+            self.remove()
+
+    def _scrub(self, alive: NDArray[np.bool_]) -> bool:
+        """Overwrite what is gone; False if the file is torn, so that nothing of it is worth keeping."""
         number = self.blocks()
-        if not number:
-            return
         file = os.open(self.path, os.O_RDWR)
         try:
+            if not number or os.fstat(file).st_size != HEAD_SIZE + number * self._size:
+                return False
             for n in range(number):
                 if self._has_gone(file, n, alive):
                     block = self._read(file, n)
-                    if block is None:  # a torn block: nothing of it is worth keeping
-                        self.remove()
-                        return
+                    if block is None:
+                        return False
                     gone = ~_alive(alive, block["ids"])
                     for name in ("stored", "crcs", "keys", "values"):
                         if name in (self._block.names or ()):
                             block[name][gone] = 0
                     self._write(file, n, block)
             os.fsync(file)
+            return True
         finally:
             os.close(file)
 
     def remove(self) -> None:
         """Overwrite it, since it holds patterns, and delete it."""
-        try:
-            with self.path.open("r+b") as file:
-                size = os.fstat(file.fileno()).st_size
-                for first in range(0, size, 1 << 20):
-                    file.write(bytes(min(1 << 20, size - first)))
-                os.fsync(file.fileno())
-        except FileNotFoundError:
-            return
+        with suppress(OSError), self.path.open("r+b") as file:  # where it cannot be written over, it is deleted still
+            size = os.fstat(file.fileno()).st_size
+            for first in range(0, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - first)))
+            os.fsync(file.fileno())
         self.path.unlink(missing_ok=True)
 
     def _has_gone(self, file: int, number: int, alive: NDArray[np.bool_]) -> bool:

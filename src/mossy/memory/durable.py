@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from mossy.clock import Clock
 from mossy.errors import ClosedMemory, Damaged, ForgetPending, JournalError
 from mossy.journal import BLOCK, ROWS, Chunk, Journal, Sidecar, named, readers_of
 from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED
@@ -53,6 +54,7 @@ class Durable:
         self._let_go: list[Ids] = []
         self._pending = False
         self._written = time.monotonic()
+        self._current: Store | None = None
         self._covered = -1  # the last id in the sidecar
         self._renamings = -1  # of the catalog, when it was written
         self._epoch = -1
@@ -155,14 +157,14 @@ class Durable:
         if whole:
             self._covered = self.journal.write_sidecar(self._fresh_chunks(store, whole), self._covered)
 
-    def close(self, store: Store, now: float) -> None:
+    def close_at(self, clock: Clock) -> None:
         """Write what was noted, tidy, and let another write. A forked child only lets go of it."""
         if self.journal.closed:
             return
         try:
-            if self.writes:
-                self.flush(store, now)
-                self.tidy(store)
+            if self.writes and self._current is not None:
+                self.flush(self._current, max(clock.now(), self.journal.head.latest))
+                self.tidy(self._current)
         finally:
             self.journal.close()
 
@@ -240,6 +242,7 @@ class Durable:
             return self._rebuild(configuration, now)
 
     def _rebuild(self, configuration: Configuration, now: float) -> Store:
+        self._clear()
         with named(self.journal.path):
             for sidecar in (self.journal.sidecar, None):
                 store = self._store(configuration, self)
@@ -249,11 +252,12 @@ class Durable:
                     sidecar.remove()
         if self.journal.lost:
             warnings.warn(self.journal.lost, RuntimeWarning, stacklevel=5)
-            self.journal.lost = ""
+            self.journal.settle()
         if self.damage:
             if self.writes:
                 raise Damaged(self._told())
             warnings.warn(self._told(), RuntimeWarning, stacklevel=5)
+        self._current = store
         return store
 
     def load(self, store: Store, now: float, sidecar: Sidecar | None) -> bool:
@@ -319,6 +323,8 @@ class Durable:
         self._apply(store, blocks, content)
         store.catalog.next_id = journal.head.next_id
         self._apply_entries(store, now)
+        if self.damage:
+            warnings.warn(self._told(), RuntimeWarning, stacklevel=5)
         return True
 
     def _apply(self, store: Store, blocks: Ids, content: NDArray[Any]) -> None:
@@ -348,7 +354,8 @@ class Durable:
         for one, name in pairs.tolist():
             merged.setdefault(name, []).append(one)
         catalog.rename({name: tuple(sorted(ids)) for name, ids in merged.items()})
-        catalog.flags[:] &= ~SHORT
+        alive = catalog.alive()
+        catalog.flags[alive] = (catalog.flags[alive] & ~SHORT) | LONG  # who is not in short-term memory
         next_id = int(np.frombuffer(short[:8], "<i8")[0]) if short else 0
         entries = np.frombuffer(short[8:], SHORT_ENTRY)
         rows, there = catalog.places(entries["id"])

@@ -140,7 +140,7 @@ class Memory:
         if durable is not None:
             self._latest = durable.journal.head.latest
             self._store = durable.rebuild(configuration, self._now())
-            self._finalizer = weakref.finalize(self, durable.close, self._store, self._latest)
+            self._finalizer = weakref.finalize(self, durable.close_at, self._clock)
 
     # -- the four verbs -----------------------------------------------------------------------------------------
 
@@ -258,6 +258,8 @@ class Memory:
             now = self._now()
             store = self._store
             store.check_writes()
+            if store.durable is not None:
+                store.durable.flush(store, now)
             merged, tolerance = NONE, self._configuration.merge
             if tolerance is not None and len(self):
                 merged = merge(store.index, store.catalog, store.strengths, store.links, tolerance, now)
@@ -266,9 +268,17 @@ class Memory:
             store.empty_short()
             let_go = before - len(self)
             if store.durable is not None:
-                store.durable.flush(store, now)
-                store.durable.tidy(store)
+                self._keep_consolidated(store.durable, now)
             return Consolidation(store.catalog.having(LONG) - long, let_go, len(merged))
+
+    def _keep_consolidated(self, durable: Durable, now: float) -> None:
+        """Write it; if that fails, have again what is on disk, which is as it was before."""
+        try:
+            durable.flush(self._store, now)
+        except BaseException:
+            self._store = durable.rebuild(self._configuration, now)
+            raise
+        durable.tidy(self._store)
 
     def forget(self, ids: int | Iterable[int]) -> None:
         """Forget memories exactly: key, value, payload, strength and links, as if they had not been stored.
@@ -388,7 +398,7 @@ class Memory:
         if durable is not None:
             with self._lock:
                 self._finalizer.detach()
-                durable.close(self._store, self._latest)
+                durable.close_at(self._clock)
 
     def __enter__(self) -> Memory:
         return self

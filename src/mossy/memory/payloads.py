@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import InvalidShape
-from mossy.journal import decode, encode
+from mossy.journal import encode, same_on_disk
 
 __all__ = ["Here", "OnDisk", "Payloads", "as_payloads", "same_payload"]
 
@@ -120,11 +120,11 @@ class OnDisk:
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two prepared payloads are surely equal."""
-        return bool(one == other) or same_payload(decode(one), decode(other))
+        return same_on_disk(one, other)
 
     def matches(self, row: int, id: int, prepared: Any) -> bool:
         """Whether the payload of an id is surely equal to a prepared one."""
-        return same_payload(self._read(np.array([id]))[0], decode(prepared))
+        return same_on_disk(encode(self._read(np.array([id]))[0]), prepared)
 
     def append(self, first: int, n: int, payloads: list[Any] | None) -> None:
         """Nothing: the journal has them."""
@@ -165,13 +165,17 @@ def as_payloads(payload: Any, n: int, single: bool) -> list[Any] | None:
 
 
 def same_payload(one: Any, other: Any) -> bool:
-    """Whether two payloads are surely equal: the same object, or of one type and equal (arrays entry by entry)."""
+    """Whether two payloads are surely equal: the same object, or of one type and equal, part by part."""
     if one is other:
         return True
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
-        return bool(np.array_equal(one, other))
+        return one.dtype == other.dtype and bool(np.array_equal(one, other))
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_payload, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_payload(one[name], other[name]) for name in one)
     try:
         return bool(one == other)
     except Exception:  # noqa: BLE001 whatever a payload raises when it is compared: what cannot be compared is not merged

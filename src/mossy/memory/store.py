@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.errors import JournalError
 from mossy.journal import Chunk
 from mossy.memory.catalog import LONG, PINNED, SHORT, USED, Catalog
 from mossy.memory.configuration import Configuration
@@ -113,16 +114,23 @@ class Store:
 
     def pin(self, rows: Rows, pinned: bool, now: float) -> None:
         """Pin ``rows`` or take that back, and see it onto the disk."""
+        with self.pinning(rows, pinned):
+            if self.durable is not None:
+                self.durable.flush(self, now)
+
+    @contextmanager
+    def pinning(self, rows: Rows, pinned: bool = True) -> Iterator[None]:
+        """Pin ``rows`` in the block, which writes that; if it cannot, they are as they were."""
         flags = self.catalog.flags
-        before = flags[rows]
+        ids, before = self.catalog.ids[rows], flags[rows]
         flags[rows] = before | PINNED if pinned else before & ~PINNED
         if self.durable is not None:
-            self.durable.note(self.catalog.ids[rows])
-            try:
-                self.durable.flush(self, now)
-            except JournalError:
-                flags[rows] = before
-                raise
+            self.durable.note(ids)
+        try:
+            yield
+        except BaseException:
+            flags[rows] = before
+            raise
 
     def merged(self, rows: Rows) -> None:
         """Take note that ``rows`` were merged into others, and forget them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from mossy.errors import FullMemory
 from mossy.memory.catalog import GONE, PINNED
 from mossy.memory.configuration import Configuration
-from mossy.memory.duplicates import find_same
+from mossy.memory.duplicates import Same, find_same
 from mossy.memory.short_term import weakest
 from mossy.memory.store import Store
 
@@ -45,20 +46,35 @@ def store_batch(
     if same is None:
         ids = store.append(keys, values, payloads, pin, now)
     else:
-        ids = np.empty(len(keys), np.int64)
-        there = same.rows >= 0
-        ids[there] = store.catalog.ids[same.rows[there]]
+        ids = _store_again(store, same, keys, values, payloads, pin, now)
+    if capacity is not None and len(new):
+        _keep_capacity(store, capacity, store.catalog.present(ids[new]), now)
+    return ids
+
+
+def _store_again(
+    store: Store,
+    same: Same,
+    keys: Patterns,
+    values: Patterns | None,
+    payloads: list[Any] | None,
+    pin: bool,
+    now: float,
+) -> NDArray[np.int64]:
+    """Store what is new of a batch, and reinforce and pin the rest, in one commit as far as it is durable at once."""
+    new, there = same.new, same.rows >= 0
+    ids = np.empty(len(keys), np.int64)
+    ids[there] = store.catalog.ids[same.rows[there]]
+    with store.pinning(np.unique(same.rows[there])) if pin else nullcontext():
         if len(new):
             some = None if payloads is None else [payloads[i] for i in new.tolist()]
             ids[new] = store.append(keys[new], None if values is None else values[new], some, pin, now)
-        ids = ids[same.first]
-        rows = store.catalog.present(np.delete(ids, new))
-        if len(rows):
-            store.excite(rows, np.ones(len(rows)), now)
-        if pin:
-            store.pin(np.unique(store.catalog.present(np.delete(ids, new))), True, now)
-    if capacity is not None and len(new):
-        _keep_capacity(store, capacity, store.catalog.present(ids[new]), now)
+        elif pin and store.durable is not None:
+            store.durable.flush(store, now)
+    ids = ids[same.first]
+    rows = store.catalog.present(np.delete(ids, new))
+    if len(rows):
+        store.excite(rows, np.ones(len(rows)), now)
     return ids
 
 
