@@ -6,9 +6,12 @@ from mossy.journal.layout import BLOCK, GONE
 from mossy.journal.lock import readers_of
 from mossy.journal.packing import pack, unpack
 from mossy.journal.payload import decode, encode
+from mossy.journal.payload import same as same_on_disk
+from mossy.journal.repair import Repaired, repair
 from mossy.journal.rows import Chunk
 from mossy.journal.seal import as_secret
 from mossy.journal.sidecar import ROWS, Sidecar
+from mossy.journal.verify import Verified, verify
 
 __all__ = [
     "BLOCK",
@@ -17,7 +20,9 @@ __all__ = [
     "ROWS",
     "Chunk",
     "Journal",
+    "Repaired",
     "Sidecar",
+    "Verified",
     "as_secret",
     "check_path",
     "decode",
@@ -25,5 +30,8 @@ __all__ = [
     "named",
     "pack",
     "readers_of",
+    "repair",
+    "same_on_disk",
     "unpack",
+    "verify",
 ]
