@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import mossy
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -118,3 +120,53 @@ def test_an_outdated_page_is_named_and_only_written_when_asked(tmp_path: Path) -
 )
 def test_numbers_keep_three_digits(value: float, text: str) -> None:
     assert tables.number(value) == text
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return script("kill")
+
+
+def test_the_witness_of_a_kill_notices_every_fault(kill: ModuleType, tmp_path: Path) -> None:
+    with mossy.open(tmp_path / "life.mossy") as memory:
+        ids = memory.store(kill.patterns(range(6)), payload=[kill.payload(i) for i in range(6)]).tolist()
+        there = dict(zip(ids, range(6), strict=True))
+
+        def found(without=(), extra=None, forgotten=(), **under_way):
+            witness = kill.Witness(
+                {id: number for id, number in there.items() if number not in without} | (extra or {})
+            )
+            witness.forgotten = set(forgotten)
+            witness.compare(memory, under_way or None)
+            return {name: n for name, n in witness.found.items() if n}
+
+        assert found() == {}
+        assert found(extra={99: 9}) == {"lost": 1}
+        assert found(extra={ids[2]: 9}) == {"lost": 1}
+        assert found(without=[3], forgotten=[3]) == {"came_back": 1}
+        assert found(without=[5]) == {"unknown": 1}
+        assert found(without=[4, 5], begin="store many", first=4, n=2) == {}
+        assert found(without=[4, 5], begin="store many", first=4, n=3) == {"torn_batches": 1}
+        assert found(extra={99: 9}, begin="forget", ids=[99]) == {}
+        assert found(extra={99: 9}, begin="forget", ids=[99, ids[0]]) == {"torn_batches": 1}
+
+
+def test_the_witness_finds_what_is_left_of_a_memory(kill: ModuleType, tmp_path: Path) -> None:
+    witness = kill.Witness({})
+    witness.forgotten = {7, 8}
+    (tmp_path / "text").write_text(f"... {kill.payload(7)} ...")
+    (tmp_path / "pattern").write_bytes(b"\n..." + kill.patterns([8, 9]).tobytes())
+    witness.search(tmp_path)
+    assert witness.found["bytes_left"] == 2
+
+
+@pytest.mark.parametrize("kind", ["bit", "bytes", "sector", "cut"])
+def test_damage_is_where_it_was_meant_to_be(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    before = np.random.default_rng(0).integers(1, 256, 4096, np.uint8).tobytes()
+    content = bytearray(before)
+    script("damage").KINDS[kind](content, 1000, np.random.default_rng(1))
+    other = [i for i, (now, then) in enumerate(zip(content, before, strict=False)) if now != then]
+    assert {"bit": 1000, "bytes": 1000, "sector": 512, "cut": len(content)}[kind] == (other[0] if other else 1000)
+    assert len(other) <= {"bit": 1, "bytes": 64, "sector": 512, "cut": 0}[kind]
