@@ -352,6 +352,124 @@ def peers_vectors(results: Results) -> str:
     return _peers(results, "vectors", {"as_cosine": "answers as cosine"})
 
 
+def durable(results: Results) -> str:
+    """List what a durable memory must reach, and what it reaches."""
+    found, kill, damage = (results[name]["result"] for name in ("durable", "kill", "damage"))
+    texts, single, opened = found["batch"]["text"], found["single"][-1], found["reopen"]
+    n = f"{opened['n']:,} × {opened['d']}"
+    sizes = {d: of for d, of in found["size"].items() if isinstance(of, dict)}
+    file, both = (max(sizes, key=lambda d: sizes[d][part]) for part in ("file", "with_sidecar"))
+    warm, without = opened["with the sidecar, warm"], opened["without, warm"]
+    lost = sum(kill["found"].values())
+    noticed = damage["cases"] - damage["in_all"]["wrong"] - damage["in_all"]["crash"]
+    rows = [
+        ("batch store, items/s", "≥ 50,000", f"{texts['mossy']['items_per_s']:,.0f}"),
+        ("... of raw SQLite that is given bytes", "", f"{texts['of_raw']:.2f}"),
+        ("... of raw SQLite that is given the same arrays", "≥ .7", f"{texts['of_raw_from_arrays']:.2f}"),
+        ("single store, of raw SQLite at synchronous=FULL", "≥ .7", f"{single['of_raw_full']:.2f}"),
+        (f"first recall of {n}, with the sidecar", "≤ 2 s", f"{warm['first_recall']:.2f} s"),
+        (f"first recall of {n}, without", "≤ 12 s", f"{without['first_recall']:.2f} s"),
+        ("memory / vectors", "≤ 1.4", f"{max(warm['grown'], without['grown']):.2f}"),
+        (f"file / (vectors + payloads), the most (d = {file})", "≤ 1.3", f"{sizes[file]['file']:.2f}"),
+        (f"... with the sidecar (d = {both})", "≤ 2.4", f"{sizes[both]['with_sidecar']:.2f}"),
+        (f"`kill -9`, {kill['rounds']} rounds: lost, back, torn, not clean", "0", f"{lost}"),
+        (f"{damage['cases']:,} flips and cuts: noticed or harmless", "all", f"{noticed:,}"),
+    ]
+    return markdown(("", "wanted", "measured"), rows)
+
+
+def durable_store(results: Results) -> str:
+    """List the rates of a batch and of single stores, beside raw SQLite and others."""
+    found = results["durable"]["result"]
+    rows = []
+    for name, of in sorted(found["batch"]["text"].items(), key=_mossy_first):
+        if isinstance(of, dict):
+            cells = (f"{found['batch'][kind][name]['items_per_s']:,.0f}" for kind in ("text", "dict"))
+            rows.append((name, *cells))
+    batch = markdown(("one commit of all, items/s", "payload a text", "payload a dict"), rows)
+    rows = []
+    empty, full = found["single"]
+    for name in sorted(full, key=lambda name: _mossy_first((name, None))):
+        if isinstance(full[name], dict):
+            cells = ((f"{of[name]['items_per_s']:,.0f}", number(of[name]["cpu_us"])) for of in (empty, full))
+            rows.append((name, *(cell for pair in cells for cell in pair)))
+    head = [f"{what}, {of['held']:,} held" for of in (empty, full) for what in ("items/s", "CPU µs")]
+    single = markdown(("a commit each", *head), rows)
+    missing = ", ".join(found["not_installed"])
+    return f"{batch}\n\n{single}" + (f"\n\nNot installed, so not measured: {missing}." if missing else "")
+
+
+def durable_reopen(results: Results) -> str:
+    """List the seconds and the memory that opening takes."""
+    found = results["durable"]["result"]["reopen"]
+    rows = [
+        (
+            name,
+            f"{of['open']:.2f}" if "open" in of else "–",
+            f"{of.get('first_recall', of.get('seconds')):.2f}",
+            *(f"{of[part]:.2f}" if part in of else "–" for part in ("cpu", "grown", "peak", "stats")),
+        )
+        for name, of in found.items()
+        if isinstance(of, dict)
+    ]
+    head = (f"{found['n']:,} × {found['d']}", "open, s", "first recall, s", "CPU, s", "grown", "peak", "stats")
+    return markdown(head, rows)
+
+
+def durable_size(results: Results) -> str:
+    """List the sizes of the files."""
+    sizes = {d: of for d, of in results["durable"]["result"]["size"].items() if isinstance(of, dict)}
+    order = sorted(sizes, key=int)
+    rows = [
+        (name, *(f"{sizes[d][part]:.2f}" for d in order))
+        for name, part in (("file", "file"), ("file and sidecar", "with_sidecar"))
+    ]
+    return markdown(("/ (vectors + payloads)", *(f"d = {d}" for d in order)), rows)
+
+
+def durable_forget(results: Results) -> str:
+    """List the seconds of forgetting, of a recall on disk, and of the writing of reinforcement."""
+    found = results["durable"]["result"]
+    rows = [
+        (f"forget {k} of {of['n']:,}", f"{1000 * of[k]['seconds']:.1f} ms")
+        for of in found["forget"]
+        for k in ["1", "100"]
+    ]
+    for of in found["recall"]:
+        rows += [
+            (f"recall of one cue of {of['n']:,}, {way}: above this process", f"{us:.0f} µs")
+            for way, us in of["above_us"].items()
+        ]
+        rows += [
+            (f"flush of {flush['memories']:,} reinforced of {of['n']:,}", f"{flush['items_per_s']:,.0f} a second")
+            for flush in of["flush"].values()
+        ]
+    return markdown(("", "measured"), rows)
+
+
+def kill(results: Results) -> str:
+    """List the calls that were acknowledged and killed, and what was found."""
+    found = results["kill"]["result"]
+    kinds = [*found["acknowledged"], *sorted(set(found["killed_in"]) - set(found["acknowledged"]))]
+    rows = [(kind, f"{found['acknowledged'].get(kind, 0):,}", found["killed_in"].get(kind, 0)) for kind in kinds]
+    calls = markdown((f"{found['rounds']} rounds", "acknowledged", "killed in"), rows)
+    names = {name: name.replace("_", " ") for name in found["found"]}
+    return f"{calls}\n\n{markdown(('found', 'times'), ((names[name], n) for name, n in found['found'].items()))}"
+
+
+def damage(results: Results) -> str:
+    """List what came of torn and altered files."""
+    found = results["damage"]["result"]
+    outcomes = ("detected", "detected by verify alone", "harmless", "wrong", "crash")
+    rows = [
+        (f"{what}: {kind}", *(of[outcome] for outcome in outcomes))
+        for what, kinds in found["by_file"].items()
+        for kind, of in kinds.items()
+    ]
+    rows.append(("in all", *(found["in_all"][outcome] for outcome in outcomes)))
+    return markdown((f"{found['cases']:,} cases", *outcomes), rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "exact_search": exact_search,
     "exact_search_right": exact_search_right,
@@ -374,6 +492,13 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "fixed_matrices": fixed_matrices,
     "projection_batches": projection_batches,
     "fragments": fragments,
+    "durable": durable,
+    "durable_store": durable_store,
+    "durable_reopen": durable_reopen,
+    "durable_size": durable_size,
+    "durable_forget": durable_forget,
+    "kill": kill,
+    "damage": damage,
     "questions": questions,
 }
 
