@@ -9,6 +9,7 @@ import typer
 
 import mossy
 from mossy.cli.demo import demo
+from mossy.cli.health import repair, verify
 from mossy.cli.lab import lab
 from mossy.cli.recall import recall
 from mossy.cli.store import store
@@ -36,6 +37,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "forget": forget,
     "consolidate": consolidate,
     "stats": stats,
+    "verify": verify,
+    "repair": repair,
     "demo": demo,
 }
 for name, command in COMMANDS.items():
