@@ -54,7 +54,10 @@ def test_what_is_intact_is_rescued_and_what_is_lost_is_named(run, damaged, folde
     assert run("verify", "new.mossy").exit_code == 0
 
 
-def test_a_sound_memory_loses_nothing(told, life):
+def test_a_sound_memory_loses_nothing(run, told, life):
+    assert run("repair", life, "other.mossy").stdout == (
+        "other.mossy: 40 memories rescued from life.mossy, nothing lost.\n"
+    )
     done = told("repair", life, "new.mossy")
     assert done == {"file": life, "into": "new.mossy", "rescued": 40, "lost": []}
 

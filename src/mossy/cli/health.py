@@ -52,6 +52,7 @@ def repair(
         else:
             for one in done.lost:
                 typer.echo(f"{file}: lost: {one}")
-            typer.echo(f"{into}: {memories(done.rescued)} rescued from {file}, {len(done.lost):,} losses.")
+            lost = f"{len(done.lost):,} losses" if done.lost else "nothing lost"
+            typer.echo(f"{into}: {memories(done.rescued)} rescued from {file}, {lost}.")
         if done.lost:
             raise typer.Exit(DAMAGED)
