@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -205,8 +205,9 @@ def _telling(progress: Progress | None, total: int) -> Callable[[int], None]:
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Keep a writer from moving its log into the file meanwhile, where SQLite can open that at all."""
-    with closing(connect(path, "r")) as connection:
+    with ExitStack() as stack:
         try:
+            connection = stack.enter_context(closing(connect(path, "r")))
             connection.execute("BEGIN")
             layout_of(path, connection)
         except sqlite3.DatabaseError as error:

@@ -289,8 +289,8 @@ class _Check:
                     self._flags[block] = records["flags"].copy()
             if not sound:
                 self.damage.append(
-                    f"memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: their strengths, pins and links do not "
-                    "fit their checksum"
+                    f"memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: strengths, pins and links do not fit "
+                    "their checksum"
                 )
 
     def _look_at_rows(self, source: _Source) -> int:
@@ -318,7 +318,7 @@ class _Check:
         """Return what is wrong with a row, "" if nothing is."""
         id, stored, key, value, payload, crc = row
         if crc is None:
-            return "" if row[1:] == (None,) * 5 else "it is forgotten, and something of its row is there"
+            return "" if row[1:] == (None,) * 5 else "forgotten, and a part of the row is still there"
         try:
             if not is_whole(key, value, payload) or crc_of_row(id, stored, key, value, payload) != crc:
                 return "the row does not fit its checksum"
@@ -332,9 +332,9 @@ class _Check:
         except WrongKey:
             return "the row was altered"
         except (TypeError, ValueError, EOFError, struct.error):  # a column of another type, or a payload that is none
-            return "the row does not fit its checksum, or its payload cannot be read"
+            return "the row is not what is written, or the payload cannot be read"
         if width is not None and (d, d_value) != (width.d, width.d_value):
-            return "its pattern or value has another length than those of the others"
+            return "pattern or value have another length than those of the others"
         return ""
 
     def _compare(self) -> None:
@@ -346,9 +346,9 @@ class _Check:
         every = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
         flags = np.concatenate([np.empty(0, np.uint8), *self._flags.values()])
         there = every[(flags & GONE == 0) & (every < next_id)]
-        self._name("it has no row", np.setdiff1d(there, ids))
-        self._name("it is forgotten, and has a row", np.setdiff1d(ids[np.isin(ids // BLOCK, blocks)], there))
-        self._name("it has no strength, pin and links", ids[~np.isin(ids // BLOCK, self._blocks)])
+        self._name("the row is missing", np.setdiff1d(there, ids))
+        self._name("forgotten, and the row is still there", np.setdiff1d(ids[np.isin(ids // BLOCK, blocks)], there))
+        self._name("strength, pin and links are missing", ids[~np.isin(ids // BLOCK, self._blocks)])
         if head is None:
             return
         known = ids < head.next_id

@@ -25,7 +25,7 @@ NO_IDS: Ids = np.empty(0, np.int64)
 
 EARLY = 1e8  # a time before it is no second (it would be in 1973), but a step
 MOST_LINKS = 1024
-ROW, PAYLOAD, STATE = "its row", "its payload; the rest of it is rescued from the arrays", "its strength, pin and links"
+ROW, PAYLOAD, STATE = "the row", "the payload; the rest is rescued from the arrays", "strength, pin and links"
 
 # What a memory is made with unless it is told otherwise, for a file that does not tell it any more.
 DEFAULTS: dict[str, Any] = {
