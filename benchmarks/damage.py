@@ -15,7 +15,9 @@ with the truth. What comes of a case is the first of these that holds:
 - ``harmless``: nothing was noticed, and all was the truth. The arrays beside the file, for one, can be made again.
 
 ``warned_and_wrong`` counts the cases in which a memory that was given after a warning was not one that was stored.
-``named`` counts what opening to write said.
+``named`` counts what opening to write said. Whenever ``verify`` names damage, ``repair`` writes what is intact into a
+new file: ``rescued`` is the share of the memories that is in it with payload (a pattern alone comes back from the
+arrays), and ``wrong`` counts the cases in which one of them differs from the truth, or lacks its payload unsaid.
 """
 
 from __future__ import annotations
@@ -33,14 +35,16 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mossy
+from material.timing import rounded
 from material.trial import is_small, record_or_show
-from mossy.journal import verify
+from mossy.journal import repair, verify
 
 SEED = 0
 N, D, D_VALUE = 4500, 16, 4
@@ -111,10 +115,11 @@ def all_of(memory: mossy.Memory) -> str:
 
 
 def rows_of(memory: mossy.Memory) -> dict[str, str]:
-    """Return pattern and value of each id, as hexadecimal digits."""
+    """Return pattern, value and payload of each id, as text."""
     state = memory.state()
-    rows = np.hstack([state["index"]["keys"], state["index"]["values"]])
-    return {str(id): row.tobytes().hex() for id, row in zip(state["catalog"]["ids"], rows, strict=True)}
+    rows, payloads = np.hstack([state["index"]["keys"], state["index"]["values"]]), state["catalog"]["payload"]
+    every = zip(state["catalog"]["ids"], rows, payloads, strict=True)
+    return {str(id): f"{row.tobytes().hex()} {one}" for id, row, one in every}
 
 
 # --- what happens in a process of its own ------------------------------------------------------------
@@ -150,6 +155,8 @@ def look(path: Path, truth: dict[str, Any]) -> dict[str, Any]:
         found["verified"] = bool(verify(path))
     except mossy.MossyError:
         found["verified"] = False
+    if not found["verified"]:
+        found |= rescue(path, truth)
     told = False  # what opening to write told of is as it is from then on
     for mode in ("r", "a", "r"):
         with warnings.catch_warnings(record=True) as warned:
@@ -170,6 +177,28 @@ def look(path: Path, truth: dict[str, Any]) -> dict[str, Any]:
             if mode == "a":
                 told, found["named"] = True, found["named"] or "a warning"
     return found
+
+
+def rescue(path: Path, truth: dict[str, Any]) -> dict[str, Any]:
+    """Repair into a new file, and return the share of the memories that are in it, and whether one is wrong."""
+    into = path.with_name("rescued") / NAME
+    into.parent.mkdir()
+    try:
+        repaired = repair(path, into)
+        with mossy.open(into, mode="r") as memory:
+            rows = rows_of(memory)
+    except mossy.MossyError as error:
+        return {"rescued": 0.0, "refused": type(error).__name__}
+    bare = sum(row.endswith(" None") for row in rows.values())  # the row was damaged, and the arrays have no payload
+    right = sum(_same_or_bare(truth["rows"].get(id, ""), row) for id, row in rows.items())
+    return {
+        "rescued": (len(rows) - bare) / len(truth["rows"]),
+        "rescued_wrong": right < len(rows) or (bare > 0 and not repaired.lost),
+    }
+
+
+def _same_or_bare(true: str, row: str) -> bool:
+    return row == true or row == f"{true.partition(' ')[0]} None"
 
 
 def truth_of(path: Path) -> dict[str, Any]:
@@ -231,48 +260,65 @@ def one_case(files: Path, name: str, kind: str, truth: dict[str, Any], seed: lis
     return found | {"outcome": next(outcome for outcome, holds in noticed if holds)}
 
 
+def prepare(folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Make both sets of files, and return where they are and their truth; end if they are not found sound untouched."""
+    sets = {"closed": folder / "closed", "killed": folder / "killed"}
+    sets["closed"].mkdir()
+    fill(sets["closed"] / NAME)
+    shutil.copytree(sets["closed"], sets["killed"])
+    go_on_until_killed(sets["killed"] / NAME)
+    truths = {}
+    for name, files in sets.items():
+        with tempfile.TemporaryDirectory() as copy:
+            path = Path(copy) / "it" / NAME
+            shutil.copytree(files, path.parent)
+            truths[name] = in_a_process(partial(truth_of, path))
+            untouched = in_a_process(partial(look, path, truths[name]))
+        if untouched["detected"] or untouched["wrong"] or not untouched["verified"]:
+            raise SystemExit(f"{name}: files that nothing was done to are not found sound: {untouched}")
+    return sets, truths
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count what came of all cases."""
+    rescued = [one["rescued"] for one in found if "rescued" in one]
+    return {
+        "cases": len(found),
+        "in_all": {outcome: sum(one["outcome"] == outcome for one in found) for outcome in OUTCOMES},
+        "warned_and_wrong": sum(one["warned_and_wrong"] for one in found),
+        "named": dict(collections.Counter(one["named"] or "nothing" for one in found)),
+        "repair": {
+            "cases": len(rescued),
+            "refused": dict(collections.Counter(one["refused"] for one in found if "refused" in one)),
+            "rescued_mean": rounded(np.mean(rescued)),
+            "rescued_median": rounded(np.median(rescued)),
+            "wrong": sum(one.get("rescued_wrong", False) for one in found),
+        },
+    }
+
+
 def main() -> None:
     share = 0.02 if is_small() else 1.0
-    began = time.perf_counter()
-    result: dict[str, Any] = {"memories": N, "cases": 0, "by_file": {}, "named": {}, "warned_and_wrong": 0}
+    began, every = time.perf_counter(), []
+    result: dict[str, Any] = {"memories": N, "by_file": {}}
     with tempfile.TemporaryDirectory() as folder:
-        closed, killed = Path(folder) / "closed", Path(folder) / "killed"
-        closed.mkdir()
-        fill(closed / NAME)
-        shutil.copytree(closed, killed)
-        go_on_until_killed(killed / NAME)
-        sets = {"closed": closed, "killed": killed}
-        truths = {}
-        for name, files in sets.items():
-            with tempfile.TemporaryDirectory() as copy:
-                shutil.copytree(files, Path(copy) / "it")
-                truths[name] = in_a_process(lambda copy=copy: truth_of(Path(copy) / "it" / NAME))
-                untouched = in_a_process(lambda copy=copy, name=name: look(Path(copy) / "it" / NAME, truths[name]))
-            if untouched["detected"] or untouched["wrong"] or not untouched["verified"]:
-                raise SystemExit(f"{name}: files that nothing was done to are not found sound: {untouched}")
-            sizes = {path.name: path.stat().st_size for path in sorted(files.iterdir())}
-            print(name, sizes)
-            result.setdefault("bytes", {})[name] = sizes
-        named: collections.Counter[str] = collections.Counter()
+        sets, truths = prepare(Path(folder))
+        result["bytes"] = {
+            name: {path.name: path.stat().st_size for path in sorted(files.iterdir())} for name, files in sets.items()
+        }
         for place, (what, (which, name, n)) in enumerate(CASES.items()):
             kinds = result["by_file"][what] = {kind: dict.fromkeys(OUTCOMES, 0) for kind in KINDS}
             for i in range(max(len(KINDS), round(n * share))):
                 kind = list(KINDS)[i % len(KINDS)]
                 found = one_case(sets[which], name, kind, truths[which], [SEED, place, i])
                 kinds[kind][found["outcome"]] += 1
-                named[found["named"] or "nothing"] += 1
-                result["cases"] += 1
-                result["warned_and_wrong"] += found["warned_and_wrong"]
-                if found["outcome"] in ("wrong", "crash") or found["warned_and_wrong"]:
+                every.append(found)
+                bad = found["outcome"] in ("wrong", "crash") or found["warned_and_wrong"] or found.get("rescued_wrong")
+                if bad:
                     print(f"{what}, {kind}, seed {[SEED, place, i]}: {found}", file=sys.stderr)
             print(what, kinds)
-    result["named"] = dict(named)
-    result["in_all"] = {
-        outcome: sum(kind[outcome] for kinds in result["by_file"].values() for kind in kinds.values())
-        for outcome in OUTCOMES
-    }
-    result["seconds"] = round(time.perf_counter() - began)
-    print(result["in_all"], result["named"], "seconds:", result["seconds"])
+    result |= summary(every) | {"seconds": round(time.perf_counter() - began)}
+    print({name: result[name] for name in ("in_all", "named", "repair", "seconds")})
     record_or_show("damage", "Is a torn or altered file noticed?", result, seeds=[SEED])
 
 

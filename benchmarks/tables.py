@@ -467,7 +467,16 @@ def damage(results: Results) -> str:
         for kind, of in kinds.items()
     ]
     rows.append(("in all", *(found["in_all"][outcome] for outcome in outcomes)))
-    return markdown((f"{found['cases']:,} cases", *outcomes), rows)
+    altered = markdown((f"{found['cases']:,} cases", *outcomes), rows)
+    repair = found["repair"]
+    rescued = [
+        ("memories rescued whole, mean", f"{repair['rescued_mean']:.3f}"),
+        ("memories rescued whole, median", f"{repair['rescued_median']:.3f}"),
+        ("cases in which nothing was", sum(repair["refused"].values())),
+        ("cases in which one is wrong, unsaid", repair["wrong"]),
+    ]
+    head = (f"`repair` of {repair['cases']:,} cases", "measured")
+    return f"{altered}\n\n{markdown(head, rescued)}"
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
