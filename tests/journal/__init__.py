@@ -1,0 +1,1 @@
+"""What breaks files on purpose: kills, damage, and a search for remnants, for the tests and the benchmark alike."""
