@@ -1,8 +1,10 @@
 """Is a torn or altered file noticed?
 
-One memory, in two sets of files: as ``close`` leaves them (the file, and the arrays beside it), and as a killed process
-leaves them (with a log that is not yet in the file). Each case alters a copy of one of these files in one place, drawn
-evenly: one bit flipped; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut off there.
+Memories in three sets of files: as ``close`` leaves them (the file, and the arrays beside it); as a killed process
+leaves them (with a log that is not yet in the file); and as a killed process leaves them whose log SQLite had just
+moved into the file, which then has rows that were not counted yet. Each case alters a copy of one of these files in one
+place, drawn evenly: one bit flipped; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut
+off there.
 
 A process of its own then verifies it, opens it to read, opens it to write, closes it and opens it again. Each time all
 that is in the memory (ids, patterns, values, payloads, strengths, links, what is pinned) and some recalls are compared
@@ -23,12 +25,14 @@ arrays), and ``wrong`` counts the cases in which one of them differs from the tr
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import json
 import os
 import select
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -52,8 +56,9 @@ PATIENCE = 60.0  # seconds
 NAME = "life.mossy"
 
 CASES = {  # of each, in all
-    "the file": ("closed", NAME, 450),
+    "the file": ("closed", NAME, 350),
     "the file under a log": ("killed", NAME, 100),
+    "the file that the log was moved into": ("moved", NAME, 100),
     "the log": ("killed", NAME + "-wal", 250),
     "the arrays": ("closed", NAME + ".arrays", 200),
 }
@@ -63,11 +68,15 @@ OUTCOMES = ("detected", "detected by verify alone", "harmless", "wrong", "crash"
 # --- the memory --------------------------------------------------------------------------------------
 
 
-def fill(path: Path) -> None:
+def random_rows(n: int, seed: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng([SEED, seed])
+    return rng.standard_normal((n, D), np.float32), rng.standard_normal((n, D_VALUE), np.float32)
+
+
+def fill(path: Path, **settings: Any) -> None:
     """Make a memory in which everything occurs that a file can hold."""
-    rng = np.random.default_rng(SEED)
-    keys, values = rng.standard_normal((N, D), np.float32), rng.standard_normal((N, D_VALUE), np.float32)
-    with mossy.open(path, links=2, association=0.2, merge=0.0, clock=mossy.Steps()) as memory:
+    keys, values = random_rows(N, 1)
+    with mossy.open(path, merge=0.0, clock=mossy.Steps(), **settings) as memory:
         memory.store(keys, values, payload=[payload(i) for i in range(N)])
         memory.store(keys[:20], values[:20], payload=[payload(i) for i in range(20)])
         memory.recall(keys[:200] + np.float32(0.1), k=3)
@@ -75,22 +84,26 @@ def fill(path: Path) -> None:
         memory.forget(range(100, 200))
 
 
-def go_on_until_killed(path: Path) -> None:
-    """Store, forget and reinforce more, and leave the log behind."""
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    rng = np.random.default_rng(SEED + 1)
+def go_on(path: Path) -> mossy.Memory:
+    """Store, forget and reinforce more, and return what then is open."""
     memory = mossy.open(path)
-    for i in range(N, N + 40):
-        memory.store(rng.standard_normal(D, np.float32), rng.standard_normal(D_VALUE, np.float32), payload=payload(i))
+    for i, (key, value) in enumerate(zip(*random_rows(40, 2), strict=True), N):
+        memory.store(key, value, payload=payload(i))
     memory.forget([300, 301])
     memory.reinforce([400, 401])
     memory.flush()
-    keys, values = rng.standard_normal((300, D), np.float32), rng.standard_normal((300, D_VALUE), np.float32)
+    keys, values = random_rows(300, 3)
     memory.store(keys, values, payload=[payload(i) for i in range(N + 40, N + 340)])
-    os.kill(os.getpid(), signal.SIGKILL)
+    return memory
+
+
+def until_killed(path: Path) -> None:
+    """Let another process go on, and be killed."""
+    child = os.fork()
+    if not child:
+        _open = go_on(path)  # what nothing holds would be closed
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def payload(number: int) -> dict[str, Any]:
@@ -262,11 +275,16 @@ def one_case(files: Path, name: str, kind: str, truth: dict[str, Any], seed: lis
 
 def prepare(folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
     """Make both sets of files, and return where they are and their truth; end if they are not found sound untouched."""
-    sets = {"closed": folder / "closed", "killed": folder / "killed"}
+    sets = {name: folder / name for name in ("closed", "killed", "moved")}
     sets["closed"].mkdir()
-    fill(sets["closed"] / NAME)
+    fill(sets["closed"] / NAME, links=2, association=0.2)
     shutil.copytree(sets["closed"], sets["killed"])
-    go_on_until_killed(sets["killed"] / NAME)
+    until_killed(sets["killed"] / NAME)
+    sets["moved"].mkdir()
+    fill(sets["moved"] / NAME)
+    until_killed(sets["moved"] / NAME)
+    with contextlib.closing(sqlite3.connect(sets["moved"] / NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     truths = {}
     for name, files in sets.items():
         with tempfile.TemporaryDirectory() as copy:
