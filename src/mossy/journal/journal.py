@@ -30,7 +30,7 @@ from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, P
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
 from mossy.journal.payload import decode
-from mossy.journal.rows import Chunk, Width, crc_of_row, is_whole, place_of, read_rows, rows_to_write
+from mossy.journal.rows import Chunk, Width, crc_of_row, crc_of_state, is_whole, place_of, read_rows, rows_to_write
 from mossy.journal.seal import SALT, Plain, seal_for
 from mossy.journal.sidecar import ROWS, Sidecar
 
@@ -230,7 +230,7 @@ class Journal:
         size = BLOCK * self.dtype.itemsize
         query = "SELECT block, version, content, crc FROM state WHERE version > ? ORDER BY block"
         for block, version, content, crc in self.connection.execute(query, (since,)):
-            if not isinstance(content, bytes) or _crc_of_state(block, version, content) != crc:
+            if not isinstance(content, bytes) or crc_of_state(block, version, content) != crc:
                 damage.append(f"state of the memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: wrong checksum")
                 continue
             opened = self._seal.open(content, b"s%d" % block)
@@ -441,7 +441,7 @@ class Journal:
         def rows() -> Iterator[tuple[int, int, bytes, int]]:
             for block, records in zip(blocks.tolist(), content, strict=True):
                 closed = self._seal.close(records.tobytes(), b"s%d" % block)
-                yield block, version, closed, _crc_of_state(block, version, closed)
+                yield block, version, closed, crc_of_state(block, version, closed)
 
         self.connection.executemany(
             "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -579,10 +579,6 @@ class Journal:
             else:
                 self._lock.abandon()
             self._lock = None
-
-
-def _crc_of_state(block: int, version: int, content: bytes) -> int:
-    return crc32(content, crc32(b"%d %d" % (block, version)))
 
 
 def _size(file: Path) -> int:

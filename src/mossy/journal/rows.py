@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from mossy.errors import WrongKey
 from mossy.journal.seal import Plain, Seal
 
-__all__ = ["CHUNK", "Chunk", "Width", "crc_of_row", "is_whole", "place_of", "read_rows", "rows_to_write"]
+__all__ = [
+    "CHUNK",
+    "Chunk",
+    "Width",
+    "crc_of_row",
+    "crc_of_state",
+    "is_whole",
+    "place_of",
+    "read_rows",
+    "rows_to_write",
+]
 
 CHUNK = 1024  # rows read at once
 
@@ -63,6 +73,11 @@ def is_whole(key: Any, value: Any, payload: Any) -> bool:
 def crc_of_row(id: int, stored: float, key: Any, value: Any, payload: Any) -> int:
     """Return the checksum of a row: CRC-32 of its id, its time and its content as it stands on disk."""
     return crc32(payload or b"", crc32(value or b"", crc32(key, crc32(_PLACE.pack(id, stored)))))
+
+
+def crc_of_state(block: int, version: int, content: bytes) -> int:
+    """Return the checksum of the state of a block, as it stands on disk."""
+    return crc32(content, crc32(b"%d %d" % (block, version)))
 
 
 def rows_to_write(

@@ -16,10 +16,29 @@ __all__ = ["Excited", "answer", "answer_lone", "reinforce_recalled"]
 Rows = NDArray[np.intp]
 Excited = tuple[Rows, NDArray[np.float64]]  # rows and activities (c, w), 0 where there is nothing to reinforce
 
+CUES = 256  # cues answered at once
 NOTICED = 0.01  # activity from which a recalled memory is reinforced: at most 100 memories a cue
 
 
 def answer(
+    store: Store,
+    settings: Settings,
+    cues: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    k: int,
+    limit: int,
+    now: float,
+) -> tuple[Recall, list[Excited]]:
+    """Return what cues recall, and what of it is to be reinforced, block by block."""
+    blocks = []
+    for first in range(0, len(cues), CUES):
+        part = slice(first, first + CUES)
+        known = mask if mask is None or len(mask) == 1 else mask[part]
+        blocks.append(_answer_block(store, settings, cues[part], known, k, limit, now))
+    return Recall.together([block for block, _ in blocks]), [excited for _, excited in blocks]
+
+
+def _answer_block(
     store: Store,
     settings: Settings,
     cues: NDArray[Any],

@@ -19,12 +19,11 @@ from mossy.errors import EmptyMemory, InvalidDtype, InvalidInput, InvalidParamet
 from mossy.memory.answer import answer, answer_lone, reinforce_recalled
 from mossy.memory.catalog import LONG, PINNED, SHORT
 from mossy.memory.configuration import Configuration
+from mossy.memory.consolidation import consolidate
 from mossy.memory.draw import draw, generator
-from mossy.memory.duplicates import merge
 from mossy.memory.durable import Durable
 from mossy.memory.payloads import as_payloads
 from mossy.memory.results import Consolidation, Replay, Stats, Stored
-from mossy.memory.short_term import NONE
 from mossy.memory.store import Store
 from mossy.memory.storing import store_batch
 from mossy.recall import Recall, lone
@@ -36,7 +35,6 @@ __all__ = ["Memory"]
 
 Rows = NDArray[np.intp]
 
-CUES = 256  # cues answered at once
 COMPLETION = 8  # steps of completion of a partial cue, unless set
 
 
@@ -237,14 +235,9 @@ class Memory:
                 only = lone(store.index, prepared, self._settings)
                 if only is not None:
                     return answer_lone(store, self._settings, prepared, only, now, reinforce)
-            blocks = []
-            for first in range(0, len(cues), CUES):
-                part = slice(first, first + CUES)
-                known_part = mask if mask is None or len(mask) == 1 else mask[part]
-                blocks.append(answer(store, self._settings, cues[part], known_part, k, limit, now))
+            recalled, excited = answer(store, self._settings, cues, mask, k, limit, now)
             if reinforce:
-                reinforce_recalled(store, [excited for _, excited in blocks], now)
-            recalled = Recall.together([block for block, _ in blocks])
+                reinforce_recalled(store, excited, now)
             return recalled.first() if single else recalled
 
     def consolidate(self) -> Consolidation:
@@ -260,16 +253,10 @@ class Memory:
             store.check_writes()
             if store.durable is not None:
                 store.durable.flush(store, now)
-            merged, tolerance = NONE, self._configuration.merge
-            if tolerance is not None and len(self):
-                merged = merge(store.index, store.catalog, store.strengths, store.links, tolerance, now)
-                store.merged(merged)
-            before, long = len(self), store.catalog.having(LONG)
-            store.empty_short()
-            let_go = before - len(self)
+            done = consolidate(store, self._configuration.merge, now)
             if store.durable is not None:
                 self._keep_consolidated(store.durable, now)
-            return Consolidation(store.catalog.having(LONG) - long, let_go, len(merged))
+            return done
 
     def _keep_consolidated(self, durable: Durable, now: float) -> None:
         """Write it; if that fails, have again what is on disk, which is as it was before."""
