@@ -3,8 +3,8 @@
 Memories in three sets of files: as ``close`` leaves them (the file, and the arrays beside it); as a killed process
 leaves them (with a log that is not yet in the file); and as a killed process leaves them whose log SQLite had just
 moved into the file, which then has rows that were not counted yet. Each case alters a copy of one of these files in one
-place, drawn evenly: one bit flipped; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut
-off there.
+place, drawn evenly: one bit flipped; one bit of the first 40 bytes of that page flipped, where SQLite keeps what rows it
+has; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut off there.
 
 A process of its own then verifies it, opens it to read, opens it to write, closes it and opens it again. Each time all
 that is in the memory (ids, patterns, values, payloads, strengths, links, what is pinned) and some recalls are compared
@@ -49,10 +49,12 @@ import mossy
 from material.timing import rounded
 from material.trial import is_small, record_or_show
 from mossy.journal import repair, verify
+from mossy.journal.layout import PAGE
 
 SEED = 0
 N, D, D_VALUE = 4500, 16, 4
 PATIENCE = 60.0  # seconds
+HEAD = 40  # bytes
 NAME = "life.mossy"
 
 CASES = {  # of each, in all
@@ -226,6 +228,11 @@ def flip_bit(content: bytearray, place: int, rng: np.random.Generator) -> None:
     content[place] ^= 1 << int(rng.integers(8))
 
 
+def flip_bit_of_head(content: bytearray, place: int, rng: np.random.Generator) -> None:
+    first = place // PAGE * PAGE
+    flip_bit(content, min(first + int(rng.integers(HEAD)), len(content) - 1), rng)
+
+
 def write_over(content: bytearray, place: int, rng: np.random.Generator) -> None:
     n = min(int(rng.integers(1, 65)), len(content) - place)
     content[place : place + n] = rng.bytes(n)
@@ -240,7 +247,7 @@ def cut_off(content: bytearray, place: int, rng: np.random.Generator) -> None:
     del content[place:]
 
 
-KINDS = {"bit": flip_bit, "bytes": write_over, "sector": make_zero, "cut": cut_off}
+KINDS = {"bit": flip_bit, "bit of a head": flip_bit_of_head, "bytes": write_over, "sector": make_zero, "cut": cut_off}
 
 
 def damage(folder: Path, files: Path, name: str, kind: str, rng: np.random.Generator) -> bool:
