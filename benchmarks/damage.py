@@ -3,8 +3,8 @@
 Memories in three sets of files: as ``close`` leaves them (the file, and the arrays beside it); as a killed process
 leaves them (with a log that is not yet in the file); and as a killed process leaves them whose log SQLite had just
 moved into the file, which then has rows that were not counted yet. Each case alters a copy of one of these files in one
-place, drawn evenly: one bit flipped; one bit of the first 40 bytes of that page flipped, where SQLite keeps what rows it
-has; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut off there.
+place, drawn evenly: one bit flipped; one bit of the first 40 bytes of its page flipped, where SQLite notes what rows
+are in it; 1 to 64 bytes written over with others; a sector of 512 bytes made zero; or cut off there.
 
 A process of its own then verifies it, opens it to read, opens it to write, closes it and opens it again. Each time all
 that is in the memory (ids, patterns, values, payloads, strengths, links, what is pinned) and some recalls are compared
