@@ -1,8 +1,9 @@
 """The durable record on disk from which a memory is rebuilt."""
 
 from mossy.journal.connection import DURABILITY, check_path, named
+from mossy.journal.files import on_disk, sync_folder
 from mossy.journal.journal import Journal
-from mossy.journal.layout import BLOCK, GONE
+from mossy.journal.layout import BLOCK, GONE, state_dtype
 from mossy.journal.lock import readers_of
 from mossy.journal.packing import pack, unpack
 from mossy.journal.payload import decode, encode
@@ -28,10 +29,13 @@ __all__ = [
     "decode",
     "encode",
     "named",
+    "on_disk",
     "pack",
     "readers_of",
     "repair",
     "same_on_disk",
+    "state_dtype",
+    "sync_folder",
     "unpack",
     "verify",
 ]

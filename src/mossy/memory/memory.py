@@ -22,8 +22,10 @@ from mossy.memory.configuration import Configuration
 from mossy.memory.consolidation import consolidate
 from mossy.memory.draw import draw, generator
 from mossy.memory.durable import Durable
+from mossy.memory.interchange import export, import_
+from mossy.memory.interchange.form import Progress
 from mossy.memory.payloads import as_payloads
-from mossy.memory.results import Consolidation, Replay, Stats, Stored
+from mossy.memory.results import Consolidation, Imported, Replay, Stats, Stored
 from mossy.memory.store import Store
 from mossy.memory.storing import store_batch
 from mossy.recall import Recall, lone
@@ -378,6 +380,16 @@ class Memory:
         with self._held():
             if self._store.durable is not None:
                 self._store.durable.flush(self._store, self._now())
+
+    def export(self, path: str | os.PathLike[str], progress: Progress | None = None) -> int:
+        """Write all memories into ``NAME.jsonl`` and ``NAME.npz``, and return how many; see the page Interchange."""
+        with self._held():
+            return export(self._store, self._configuration, self._clock.name, path, self._now(), progress)
+
+    def import_(self, path: str | os.PathLike[str], progress: Progress | None = None) -> Imported:
+        """Add the memories that ``export`` wrote, merging them by id; see the page Interchange."""
+        with self._held():
+            return import_(self._store, self._configuration, self._clock.name, path, self._now(), progress)
 
     def close(self) -> None:
         """Write all, leave the file tidy, and let another process write; a memory in this process stays as it is."""

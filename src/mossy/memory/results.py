@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Consolidation", "Replay", "Stats", "Stored"]
+__all__ = ["Consolidation", "Imported", "Replay", "Stats", "Stored"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class Consolidation:
     moved: int
     let_go: int
     merged: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What ``import_`` did: how many memories it added, and joined with memories that were here.
+
+    ``renamed`` has, for each id of the export that names another memory here or none, the id of its memory here.
+    """
+
+    added: int
+    merged: int
+    renamed: dict[int, int]
 
 
 @dataclass(frozen=True)
