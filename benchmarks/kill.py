@@ -258,7 +258,7 @@ def survive(path: Path, witness: Witness, seed: int) -> None:
     under_way = witness.hear(listen(*start(path, witness.next, seed), life))
     found = verify(path)
     if not found:
-        print(f"round {seed}: {found.damage}", file=sys.stderr)
+        print(f"round {seed}, killed in {under_way}: {found.damage}", file=sys.stderr)
     witness.found["verify_failures"] += not found
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
