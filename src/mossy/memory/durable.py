@@ -104,6 +104,18 @@ class Durable:
         else:
             self._pending = True  # short-term memory changed
 
+    def brought(self, store: Store, rows: Rows, stored: NDArray[np.float64], payloads: list[Any], now: float) -> None:
+        """Write the memories in ``rows``, stored at times of their own, and all that was noted, in one commit."""
+        index = store.index
+        with self.journal.transaction():
+            if len(rows):
+                first, last = int(rows[0]), int(rows[-1]) + 1
+                values = index.values[first:last] if index.has_values else None
+                self.journal.append(store.catalog.ids[rows], stored, index.keys[first:last], values, payloads)
+            self.journal.head.next_id = store.catalog.next_id
+            self._write(store, now)
+        self._clear()
+
     def forget(self, store: Store, rows: Rows, now: float) -> None:
         """Write that ``rows`` are forgotten, before they are."""
         ids = store.catalog.ids[rows]

@@ -68,7 +68,7 @@ class Store:
                 self.durable.stored(self, rows, payloads, pin, now)
         except BaseException:  # an interruption, or no room: nothing is stored
             if self.durable is None or self.durable.journal.head.next_id <= next_id:
-                self._undo(before, next_id, short)
+                self.undo(before, next_id, short)
             raise
         self.erase(out)
         return ids
@@ -214,7 +214,7 @@ class Store:
         parts: list[Index | Strengths | Catalog | Links] = [self.index, self.strengths, self.catalog]
         return parts if self.links is None else [*parts, self.links]
 
-    def _undo(self, rows: int, next_id: int, short: tuple[Rows, NDArray[np.uint8]]) -> None:
+    def undo(self, rows: int, next_id: int, short: tuple[Rows, NDArray[np.uint8]]) -> None:
         """Go back to the first ``rows``, whatever part of the others was written."""
         self.index.truncate(rows)
         self.catalog.truncate(rows, next_id)

@@ -15,7 +15,6 @@ from mossy.errors import FullMemory, InvalidInput, InvalidParameter, InvalidShap
 from mossy.journal import decode, state_dtype
 from mossy.memory.catalog import LONG, PINNED, SHORT, USED
 from mossy.memory.configuration import Configuration
-from mossy.memory.durable import Durable
 from mossy.memory.interchange.form import Progress, files_of
 from mossy.memory.interchange.joining import LEAST, Linked, join, join_links
 from mossy.memory.interchange.planning import Plan, make_plan
@@ -298,7 +297,7 @@ class _Merging:
         for line in [] if added is None else added.lines:
             stored.append(line.when if line.stored is None else line.stored)
             payloads.append(line.payload)
-        _brought(store.durable, store, rows, np.array(stored), payloads, self._now)
+        store.durable.brought(store, rows, np.array(stored), payloads, self._now)
 
 
 @contextmanager
@@ -316,7 +315,7 @@ def _all_or_nothing(store: Store, rows: Rows, dtype: np.dtype[Any]) -> Iterator[
         yield
     except BaseException:
         if durable is None or durable.journal.head.version == version:
-            store._undo(before, next_id, short)
+            store.undo(before, next_id, short)
             store.strengths.put(rows, records)
             catalog.flags[rows] = flags
             if store.links is not None:
@@ -324,21 +323,6 @@ def _all_or_nothing(store: Store, rows: Rows, dtype: np.dtype[Any]) -> Iterator[
             if catalog.renamings != renamings:
                 catalog.rename(merged)
         raise
-
-
-def _brought(
-    durable: Durable, store: Store, rows: Rows, stored: NDArray[np.float64], payloads: list[Any], now: float
-) -> None:
-    """Write the memories in ``rows``, stored at times of their own, and all that was noted, in one commit."""
-    index = store.index
-    with durable.journal.transaction():
-        if len(rows):
-            first, last = int(rows[0]), int(rows[-1]) + 1
-            values = index.values[first:last] if index.has_values else None
-            durable.journal.append(store.catalog.ids[rows], stored, index.keys[first:last], values, payloads)
-        durable.journal.head.next_id = store.catalog.next_id
-        durable._write(store, now)
-    durable._clear()
 
 
 def _linked_in(record: Any) -> Linked:
