@@ -10,6 +10,7 @@ import typer
 import mossy
 from mossy.cli.demo import demo
 from mossy.cli.health import repair, verify
+from mossy.cli.interchange import export, import_
 from mossy.cli.lab import lab
 from mossy.cli.recall import recall
 from mossy.cli.store import store
@@ -37,6 +38,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "forget": forget,
     "consolidate": consolidate,
     "stats": stats,
+    "export": export,
+    "import": import_,
     "verify": verify,
     "repair": repair,
     "demo": demo,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import signal
 import warnings
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from mossy.errors import Damaged, InvalidInput, MossyError, NotAMemory, UnknownMemory, WrongKey
+from mossy.memory.interchange.form import as_text
 
 __all__ = [
     "DAMAGED",
@@ -133,23 +133,16 @@ def write_json(result: Mapping[str, Any]) -> None:
 
 
 def json_payload(payload: Any) -> Any:
-    """Return a payload as JSON holds it: bytes as ``{"base64": ...}``, an array as ``{"array": ..., "dtype": ...}``.
-
-    What JSON has no number for is null.
-    """
-    if isinstance(payload, bytes):
-        return {"base64": base64.b64encode(payload).decode()}
-    if isinstance(payload, np.ndarray):
-        plain = payload if payload.dtype.kind in "biufU" else payload.astype(str)
-        if plain.dtype.kind == "f":
-            plain = plain.astype(object)
-            plain[~np.isfinite(payload)] = None
-        return {"array": plain.tolist(), "dtype": str(payload.dtype)}
-    return payload
+    """Return a payload as JSON holds it; what is no JSON stands as in an export (``$bytes``, ``$array``)."""
+    return json.loads(as_text(payload))
 
 
 def shortened(payload: Any, width: int = 60) -> str:
     """Return a payload in one line of a table."""
-    text = payload if isinstance(payload, str) else json.dumps(json_payload(payload), ensure_ascii=False, default=str)
+    if isinstance(payload, bytes):
+        return f"{len(payload):,} bytes"
+    if isinstance(payload, np.ndarray):
+        return f"array {payload.shape} of {payload.dtype}"
+    text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
     line = "".join(one if one.isprintable() else " " for one in " ".join(text.split()))
     return line if len(line) <= width else f"{line[: width - 3]}..."
