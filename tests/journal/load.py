@@ -25,6 +25,7 @@ import numpy as np
 
 import mossy
 from mossy.errors import MossyError
+from mossy.journal import verify
 from tests.journal.remnants import remnants
 from tests.journal.small import small
 
@@ -49,6 +50,11 @@ def content_of(token: int) -> tuple[np.ndarray, np.ndarray, Any]:
     return key, value, payload
 
 
+def exported(path: Path) -> Path:
+    """Return where the memory at ``path`` is exported to."""
+    return path.parent.with_name(f"{path.parent.name}-exports") / "life"
+
+
 def secret_of(token: int) -> list[bytes]:
     """Return the bytes of it that may not be left when it is forgotten."""
     key, value, payload = content_of(token)
@@ -68,7 +74,7 @@ class Load:
         self.open()
         steps: dict[str, int] = {
             "store_one": 30, "store_some": 15, "forget": 22, "recall": 8, "reinforce": 6, "pin": 8,
-            "flush": 4, "consolidate": 6, "again": 3,
+            "flush": 4, "consolidate": 6, "again": 3, "export": 3,
         }  # fmt: skip
         names, odds = list(steps), np.array(list(steps.values())) / sum(steps.values())
         while True:
@@ -132,10 +138,15 @@ class Load:
     def consolidate(self) -> None:
         self.does("consolidate", self.memory.consolidate)
 
+    def export(self) -> None:
+        self.does("export", lambda: self.memory.export(exported(self.path)))
+
 
 def kill_after(calls: int) -> None:
     """Kill this process at the call into the journal, SQLite or the system of that number."""
-    rooms = (os.sep.join(("mossy", "journal")), os.sep.join(("memory", "durable.py")))
+    rooms = tuple(
+        os.path.join(*room) for room in (("mossy", "journal"), ("memory", "durable"), ("memory", "interchange"))
+    )
 
     def counted(frame: Any, event: str, what: Any) -> None:
         nonlocal calls
@@ -192,6 +203,7 @@ class Truth:
         self.pinned: dict[int, bool] = {}
         self.forgotten: set[int] = set()
         self.next = 0
+        self.exports = False
         self.killed_in: Counter[str] = Counter()
 
     def hear(self, told: list[dict[str, Any]]) -> dict[str, Any]:
@@ -213,6 +225,7 @@ class Truth:
         if begun["begin"] == "store":
             self.there |= dict(zip(ended["ids"], begun["tokens"], strict=True))
             self.pinned |= dict.fromkeys(ended["ids"], begun["pin"])
+        self.exports |= begun["begin"] == "export"
         for id in begun.get("gone", []):
             self.forgotten.add(self.there.pop(id))
         for id in begun.get("which", []):
@@ -248,7 +261,9 @@ class Truth:
 
 def round_of(path: Path, truth: Truth, seed: int) -> list[str]:
     """Work, kill, open, compare, and search the files; return what is not as it must be."""
+    exported(path).parent.mkdir(exist_ok=True)
     under_way = truth.hear(work(path, truth.next, seed))
+    damage = verify(path).damage
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -258,9 +273,16 @@ def round_of(path: Path, truth: Truth, seed: int) -> list[str]:
         except (MossyError, Warning) as error:
             return [f"opening, killed in {under_way}: {error!r}"]
         with memory:
-            found = truth.faults(memory, under_way)
+            found = [f"verify: {line}" for line in damage] + truth.faults(memory, under_way)
             if seen != memory.ids.tolist():
                 found.append("a reader saw something else")
+    if under_way.get("begin") == "export":  # two files cannot be replaced at once, so it may be gone
+        truth.exports = False
+    if truth.exports:
+        try:
+            mossy.Memory().import_(exported(path))
+        except MossyError as error:
+            found.append(f"the last export that was acknowledged cannot be imported: {error}")
     secrets = [secret for token in truth.forgotten for secret in secret_of(token)]
     if secrets:
         found += [
