@@ -38,7 +38,6 @@ NAMED: tuple[tuple[str, type[JournalError], str], ...] = (
     ("SQLITE_BUSY", HeldByWriter, "another program locks it; try again when that is done"),
     ("SQLITE_LOCKED", HeldByWriter, "another program locks it; try again when that is done"),
     ("SQLITE_CORRUPT", Damaged, "it is torn or altered; mossy verify names what, mossy repair rescues the rest"),
-    ("SQLITE_ERROR", Damaged, "a part of it is missing; mossy verify names what, mossy repair rescues the rest"),
     ("SQLITE_NOTADB", NotAMemory, "it is not a file of mossy's, or its beginning is damaged"),
     ("SQLITE_IOERR", JournalError, "the disk does not answer; look at it before you go on"),
 )
@@ -60,6 +59,8 @@ def named_error(path: Path, error: BaseException) -> JournalError:
     """Return the error of mossy's for what SQLite reported."""
     torn = "SQLITE_CORRUPT" if isinstance(error, UnicodeDecodeError) else "SQLITE_MISUSE"
     code = getattr(error, "sqlite_errorname", torn)
+    if code == "SQLITE_ERROR" and "no such" in str(error):
+        code = "SQLITE_CORRUPT"
     for begin, kind, told in NAMED:
         if code.startswith(begin):
             return kind(f"{path}: {told} ({error}).")
@@ -72,10 +73,12 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     The file is never opened but by SQLite: closing any other handle of it would take SQLite's locks away. Statements
     commit by themselves; what belongs together is put between BEGIN and COMMIT.
     """
-    location = f"file:{quote(str(path.absolute()))}?mode={'ro' if mode == 'r' else 'rwc'}"
-    log = path.with_name(path.name + "-wal")
-    if mode == "r" and not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
-        location += "&immutable=1"  # nobody can write there, and SQLite could not make its files
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    # A reader that may write does so in one case: the last to close a file removes its log.
+    location = f"file:{quote(str(path.absolute()))}?mode={'rwc' if mode == 'a' else 'rw' if writable else 'ro'}"
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+    if mode == "r" and not os.access(path.parent, os.W_OK) and not any(file.exists() for file in beside):
+        location += "&immutable=1"  # nobody has it open, and SQLite may not make here what it needs to watch for that
     connection = sqlite3.connect(location, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA cache_size = -{CACHE}")
     if mode == "r":
@@ -92,6 +95,9 @@ def prepare_to_write(connection: sqlite3.Connection, path: Path, durability: str
         connection.close()
         raise JournalError(f"{path}: this file system has no shared memory, which a log needs; use a local disk.")
     connection.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
+    if durability == "full":  # where a plain sync stops at the disk's own cache
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
 
 
 def truncate_log(connection: sqlite3.Connection) -> bool:

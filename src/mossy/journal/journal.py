@@ -78,6 +78,8 @@ class Journal:
         self.path, self.mode = path, mode
         self.closed = False
         self.lost = ""
+        self.gaps = 0
+        self._stale = False  # whether the head may be another than that on disk
         self._appends_only = True
         self.process = os.getpid()
         self._lock = WriterLock(path) if mode == "a" else None
@@ -85,6 +87,8 @@ class Journal:
             with named(path):
                 self._connect(durability, secret, configuration)
         except BaseException:
+            if hasattr(self, "connection"):
+                self.connection.close()
             self._release()
             raise
 
@@ -92,16 +96,20 @@ class Journal:
         path = self.path
         if self.mode == "r" and not path.exists():
             raise NotAMemory(f"{path}: it is not there; open it with mode='a' to make it.")
-        hollow = path.exists() and not path.stat().st_size
-        remains = [end for end in ("-wal", ".arrays") if _size(path.with_name(path.name + end))]
-        if self._lock is not None and self._lock.left is not None and hollow:
+        hollow = not _size(path)
+        beside = ("-wal", ".arrays") if path.exists() else ("-wal",)
+        remains = [end for end in beside if _size(path.with_name(path.name + end))]
+        if self._lock is not None and self._lock.left is not None and path.exists():
             remains.append(".lock")
         if hollow and remains:
             raise Damaged(
-                f"{path}: it is empty, and {path.name}{remains[0]} beside it says that it held memories. Bring the "
-                "file back from a copy, or delete what lies beside it to begin anew."
+                f"{path}: it is empty or gone, and {path.name}{remains[0]} beside it says that it held memories. "
+                "Bring the file back from a copy, or delete what lies beside it to begin anew."
             )
         self.connection = connect(path, self.mode)
+        self._identity = _identity(path)
+        if self.mode == "a" and path.stat().st_nlink > 1:
+            raise JournalError(f"{path}: it has a second name (a hard link), whose log would be another; remove that.")
         self.new = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if not self.new:
             self._check_kind()
@@ -144,6 +152,8 @@ class Journal:
         if kind != APPLICATION:
             raise NotAMemory(f"{self.path}: it is an SQLite file of another program, or its header is damaged.")
         (layout,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if layout < 1:
+            raise Damaged(f"{self.path}: its header is damaged: it tells the layout {layout}. See mossy verify.")
         if layout > LAYOUT:
             raise NewerLayout(
                 f"{self.path}: it has layout {layout}, and this mossy knows {LAYOUT} at most. Install a newer mossy."
@@ -195,14 +205,18 @@ class Journal:
     def _read_head(self) -> None:
         """Read the head, and add what was appended since it was written, which the rows themselves tell."""
         head = Head.decode(meta.get(self.connection, self._seal, "head"))
-        query = "SELECT count(crc), sum(crc), max(id), max(stored) FROM memory WHERE id >= ?"
+        query = (
+            "SELECT count(crc), sum(crc), max(id), max(CASE typeof(stored) WHEN 'real' THEN stored END) FROM memory "
+            "WHERE id >= ?"
+        )
         count, digest, last, latest = self.connection.execute(query, (head.next_id,)).fetchone()
         if last is not None:
+            self.gaps = last + 1 - head.next_id - count  # plain appends leave out no id
             head.memories += count
             head.digest += digest or 0
             head.next_id = last + 1
             head.latest = max(head.latest, latest or 0.0)
-        self.head = head
+        self.head, self._stale = head, False
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -262,16 +276,23 @@ class Journal:
         Raises
         ------
         Damaged
-            A row does not fit its checksum.
+            A row is missing, or does not fit its checksum.
         UnknownMemory
             It was forgotten meanwhile.
+        ReadOnly
+            This process was forked from the one that opened it.
         """
+        if self.forked:
+            raise ReadOnly(
+                f"{self.path}: payloads are read from the file, which a forked process must not touch. Recall them in "
+                "the process that opened it, or start this one with the method 'spawn' and open it here."
+            )
         with named(self.path):
             found = {}
             for first in range(0, len(ids), ASKED):
                 some = ids[first : first + ASKED].tolist()
                 marks = ",".join("?" * len(some))
-                for row in self._reading().execute(f"SELECT * FROM memory WHERE id IN ({marks})", some):
+                for row in self.connection.execute(f"SELECT * FROM memory WHERE id IN ({marks})", some):
                     found[row[0]] = self._payload(row)
             try:
                 return [found[id] for id in ids.tolist()]
@@ -294,29 +315,31 @@ class Journal:
             )
         return None
 
-    def _reading(self) -> sqlite3.Connection:
-        """Return the connection; a forked child makes one of its own."""
-        if os.getpid() != self.process:
-            self.process, self.mode = os.getpid(), "r"
-            self._forked = self.connection  # never closed here: that would take the parent's locks away
-            self.connection = connect(self.path, "r")
-            if self._lock is not None:
-                self._lock.abandon()
-                self._lock = None
-        return self.connection
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that opened it, where SQLite may not touch the file."""
+        return os.getpid() != self.process
 
     @contextmanager
     def snapshot(self) -> Iterator[bool]:
         """Read one and the same state in the block; it yields whether that changed since the last snapshot."""
+        self._check_there()
         with named(self.path):
-            connection = self._reading()
-            connection.execute("BEGIN")
-            try:
-                seen = self._data_version()
-                changed, self._seen = seen != self._seen, seen
-                yield changed
-            finally:
-                connection.execute("COMMIT")
+            self.connection.execute("BEGIN")
+            seen = self._data_version()
+        try:
+            yield seen != self._seen
+            self._seen = seen
+        finally:
+            self.connection.execute("COMMIT")
+
+    def _check_there(self) -> None:
+        """Raise ``JournalError`` if the file was removed or replaced: what is written now would be in no file."""
+        if _identity(self.path) != self._identity:
+            raise JournalError(
+                f"{self.path}: the file was removed or replaced while it was open; nothing was changed. Close this "
+                "memory, and open it again."
+            )
 
     def _data_version(self) -> int:
         """Return a number that changes when another connection has written."""
@@ -328,7 +351,7 @@ class Journal:
     @property
     def writes(self) -> bool:
         """Whether it may be written from here: it was opened to write, in this process."""
-        return self.mode == "a" and os.getpid() == self.process
+        return self.mode == "a" and not self.forked
 
     def check_writes(self) -> None:
         """Raise ``ReadOnly`` if it may not be written from here."""
@@ -347,6 +370,10 @@ class Journal:
         ReadOnly, NoRoom, HeldByWriter, JournalError
         """
         self.check_writes()
+        if self._stale:
+            with named(self.path):
+                self._read_head()
+        self._check_there()
         self._appends_only = True
         try:
             self.connection.execute("BEGIN IMMEDIATE")
@@ -365,6 +392,7 @@ class Journal:
 
     def _go_back(self) -> None:
         """Have the head as it is on disk: an interruption may have come before the commit or after it."""
+        self._stale = True
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -444,7 +472,7 @@ class Journal:
                 yield block, version, closed, crc_of_state(block, version, closed)
 
         self.connection.executemany(
-            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "INSERT INTO state VALUES (?, ?, ?, ?) ON CONFLICT (block) DO UPDATE SET "
             "version = excluded.version, content = excluded.content, crc = excluded.crc",
             rows(),
         )
@@ -466,8 +494,8 @@ class Journal:
                 yield part, closed, crc32(closed, part)
 
         self.connection.executemany(
-            "INSERT INTO weights VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content, "
-            "crc = excluded.crc WHERE crc != excluded.crc",
+            "INSERT INTO weights VALUES (?, ?, ?) ON CONFLICT (part) DO UPDATE SET content = excluded.content, "
+            "crc = excluded.crc WHERE content IS NOT excluded.content",
             rows(),
         )
 
@@ -519,17 +547,9 @@ class Journal:
         if not always and self.head.empty <= max(self.head.memories, EMPTY):
             return True
         try:
-            with self.transaction():
-                self.connection.execute("DELETE FROM memory WHERE crc IS NULL")
-                self.connection.execute(
-                    "DELETE FROM state WHERE block < ? AND NOT EXISTS "
-                    f"(SELECT 1 FROM memory WHERE id BETWEEN block * {BLOCK} AND block * {BLOCK} + {BLOCK - 1})",
-                    (self.head.next_id // BLOCK,),
-                )
-                self._appends_only = False
-                self.head.empty = 0
-                self.head.epoch += 1
-                self.head.torn = True
+            if not self.head.torn:
+                with self.transaction():
+                    self._delete_empty()
             with named(self.path):
                 self.connection.execute("VACUUM")
             with self.transaction():
@@ -538,6 +558,19 @@ class Journal:
             return truncate_log(self.connection)
         except (NoRoom, HeldByWriter):
             return False
+
+    def _delete_empty(self) -> None:
+        """Take empty rows out, which leaves copies of their neighbours in the pages until these are written anew."""
+        self._appends_only = False
+        self.connection.execute("DELETE FROM memory WHERE crc IS NULL")
+        self.connection.execute(
+            "DELETE FROM state WHERE block < ? AND NOT EXISTS "
+            f"(SELECT 1 FROM memory WHERE id BETWEEN block * {BLOCK} AND block * {BLOCK} + {BLOCK - 1})",
+            (self.head.next_id // BLOCK,),
+        )
+        self.head.empty = 0
+        self.head.epoch += 1
+        self.head.torn = True
 
     def stamps(self, first: int, n: int) -> Iterator[tuple[Ids, NDArray[np.float64], NDArray[np.uint32]]]:
         """Yield ids, times and checksums of ``n`` memories from the id ``first`` on, ``ROWS`` at a time."""
@@ -568,17 +601,24 @@ class Journal:
         """Let another write; a second call does nothing."""
         if not self.closed:
             self.closed = True
-            if os.getpid() == self.process:
+            if not self.forked:  # what a child closed would take nothing from its parent, but SQLite forbids it
                 self.connection.close()
             self._release()
 
     def _release(self) -> None:
         if self._lock is not None:
-            if os.getpid() == self.process:
+            if not self.forked:
                 self._lock.release()
-            else:
-                self._lock.abandon()
             self._lock = None
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name, None if there is none."""
+    try:
+        found = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size(file: Path) -> int:

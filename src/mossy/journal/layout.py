@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["APPLICATION", "BLOCK", "FRESH", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "PART", "state_dtype"]
+__all__ = ["APPLICATION", "BLOCK", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "PART", "state_dtype"]
 
 APPLICATION = 0x6D6F7373  # SQLite's application_id of a file of ours: "moss"
-PAGE = 16384  # bytes of a page: rows of 100 to 16,000 bytes fill it to at least three quarters
+PAGE = 4096  # bytes: what does not fit into a page goes on in pages of its own, so that long rows waste little
 PART = 1 << 20  # bytes of weights in a row of the table `weights`
 BLOCK = 64  # memories whose state shares a row of the table `state`
 
@@ -30,7 +30,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 LAYOUT = len(MIGRATIONS)
 
 GONE = 1 << 4  # the flag of an id that is forgotten, as in the catalog
-FRESH = 0.0  # the modes of a memory that was not excited since it was stored
 
 
 def state_dtype(modes: int, links: int) -> np.dtype[Any]:

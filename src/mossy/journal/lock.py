@@ -12,9 +12,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import final
+from weakref import WeakSet
 from zlib import crc32
 
-from mossy.errors import HeldByWriter, NoRoom, ReadOnly
+from mossy.errors import HeldByWriter, JournalError, NoRoom, ReadOnly
 
 __all__ = ["WriterLock", "left_note", "readers_of"]
 
@@ -42,22 +43,30 @@ class WriterLock:
         while True:
             try:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError as error:
+                raise JournalError(f"{path}: its folder is not there; make it first.") from error
             except OSError as error:
                 raise ReadOnly(
                     f"{path}: its folder cannot be written ({error.strerror}); open it with mode='r' to read."
                 ) from error
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError:
                 holder = self._holder()
                 os.close(self._file)
                 raise HeldByWriter(
                     f"{path}: {holder} has it open to write, and there is one writer at a time. Close it there, or "
                     "open it here with mode='r', which reads beside a writer and follows it."
+                ) from None
+            except OSError as error:
+                os.close(self._file)
+                raise JournalError(
+                    f"{path}: this file system has no locks ({error.strerror}); use a local disk."
                 ) from error
             if self._is_there():
                 break
             os.close(self._file)  # its holder has just removed it
+        _HELD.add(self)
         self.left = _read_note(self._file)
         told = {"pid": os.getpid(), "host": socket.gethostname(), "program": _program(), "since": time.time()}
         try:
@@ -83,12 +92,7 @@ class WriterLock:
                 self.path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
-
-    def abandon(self) -> None:
-        """Close it in a forked child; the parent holds on to it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            _HELD.discard(self)
 
     def _is_there(self) -> bool:
         try:
@@ -105,6 +109,20 @@ class WriterLock:
             return f"process {told['pid']} ({told['program']}) on {told['host']}, since {since},"
         except (ValueError, KeyError, TypeError):  # it has not said yet
             return "another process"
+
+
+_HELD: WeakSet[WriterLock] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Close the locks that a forked process got with its parent's files, so that they end with the parent."""
+    for lock in list(_HELD):
+        os.close(lock._file)
+        lock._file = -1
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def left_note(path: Path) -> tuple[int, int] | None:
@@ -131,10 +149,11 @@ def _read_note(file: int) -> tuple[int, int] | None:
 def readers_of(path: Path) -> str:
     """Return who else has the file open, as far as the system tells: this process, or others by number."""
     name, found = os.path.realpath(path), []
+    files = {name, name + "-wal", name + "-shm"}
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             mine = folder.parent.name == str(os.getpid())
-            opened = sum(os.readlink(link).startswith(name) for link in folder.iterdir())
+            opened = any(os.readlink(link) in files for link in folder.iterdir())
         except OSError:  # it ended, or is another user's
             continue
         if opened and not mine:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from zlib import crc32
 
-from mossy.errors import Damaged, WrongKey
+from mossy.errors import Damaged
 from mossy.journal.seal import Seal
 
 __all__ = ["Head", "get", "put"]
@@ -65,7 +65,7 @@ def put(connection: sqlite3.Connection, seal: Seal, name: str, content: bytes) -
     """Write the entry ``name``; what nothing could be read without also where one torn page does not reach both."""
     closed = seal.close(content, name.encode())
     row = (name, closed, crc32(closed, crc32(name.encode())))
-    again = "ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc"
+    again = "ON CONFLICT (name) DO UPDATE SET value = excluded.value, crc = excluded.crc"
     for table in ("meta", "spare") if name in SPARED else ("meta",):
         connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?) {again}", row)
 
@@ -85,7 +85,4 @@ def get(connection: sqlite3.Connection, seal: Seal, name: str) -> bytes:
     content, crc = row
     if not isinstance(content, bytes) or crc32(content, crc32(name.encode())) != crc:
         raise Damaged(f"the entry {name!r} does not fit its checksum")
-    try:
-        return seal.open(content, name.encode())
-    except WrongKey as error:
-        raise WrongKey(f"{error}") from error
+    return seal.open(content, name.encode())

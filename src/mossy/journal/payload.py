@@ -55,7 +55,7 @@ def decode(content: bytes | None) -> Any:
     if first == BYTES:
         return content[1:]
     if first == ARRAY:
-        return np.load(io.BytesIO(content), allow_pickle=False)
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=len(content))
     return json.loads(content)
 
 

@@ -61,7 +61,7 @@ class Sidecar:
         if width.d_value is not None:
             fields.append(("values", "<f4", (ROWS, width.d_value)))
         self._block = np.dtype(fields)
-        self._size = self._block.itemsize + seal.overhead + 4  # with its checksum
+        self.size = self._block.itemsize + seal.overhead + 4  # with its checksum
 
     def blocks(self) -> int:
         """Return how many whole blocks there are; 0 if it is not there, or not this journal's."""
@@ -69,7 +69,7 @@ class Sidecar:
             with self.path.open("rb") as file:
                 if file.read(len(self._head)) != self._head:
                     return 0
-                return max(0, os.fstat(file.fileno()).st_size - HEAD_SIZE) // self._size
+                return max(0, os.fstat(file.fileno()).st_size - HEAD_SIZE) // self.size
         except OSError:
             return 0
 
@@ -82,7 +82,7 @@ class Sidecar:
         if not number_of_blocks:
             return
         with self.path.open("rb", buffering=0) as file:
-            buffer = np.empty(self._size, np.uint8)
+            buffer = np.empty(self.size, np.uint8)
             for number in range(number_of_blocks):
                 block = self._read(file.fileno(), number, buffer)
                 yield None if block is None else self._chunk(block)
@@ -113,7 +113,7 @@ class Sidecar:
             if chunk.values is not None:
                 block["values"] = chunk.values
             self._write(file, number, block)
-            os.ftruncate(file, HEAD_SIZE + (number + 1) * self._size)
+            os.ftruncate(file, HEAD_SIZE + (number + 1) * self.size)
         finally:
             os.close(file)
 
@@ -131,7 +131,7 @@ class Sidecar:
         number = self.blocks()
         file = os.open(self.path, os.O_RDWR)
         try:
-            if not number or os.fstat(file).st_size != HEAD_SIZE + number * self._size:
+            if not number or os.fstat(file).st_size != HEAD_SIZE + number * self.size:
                 return False
             for n in range(number):
                 if self._has_gone(file, n, alive):
@@ -149,13 +149,20 @@ class Sidecar:
             os.close(file)
 
     def remove(self) -> None:
-        """Overwrite it, since it holds patterns, and delete it."""
-        with suppress(OSError), self.path.open("r+b") as file:  # where it cannot be written over, it is deleted still
-            size = os.fstat(file.fileno()).st_size
-            for first in range(0, size, 1 << 20):
-                file.write(bytes(min(1 << 20, size - first)))
-            os.fsync(file.fileno())
-        self.path.unlink(missing_ok=True)
+        """Delete it, and overwrite what it held."""
+        try:
+            file = os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        self.path.unlink(missing_ok=True)  # first, so that a kill leaves no half of it
+        try:
+            with suppress(OSError):  # where it cannot be written over, it is deleted still
+                size = os.fstat(file).st_size
+                for first in range(0, size, 1 << 20):
+                    os.pwrite(file, bytes(min(1 << 20, size - first)), first)
+                os.fsync(file)
+        finally:
+            os.close(file)
 
     def _has_gone(self, file: int, number: int, alive: NDArray[np.bool_]) -> bool:
         """Whether a block may hold content of an id that is gone; what is encrypted has to be read for that."""
@@ -165,23 +172,23 @@ class Sidecar:
                 return True
             ids, crcs = block["ids"], block["crcs"]
         else:
-            first = HEAD_SIZE + number * self._size
+            first = HEAD_SIZE + number * self.size
             ids = np.frombuffer(os.pread(file, 8 * ROWS, first), "<i8")
             crcs = np.frombuffer(os.pread(file, 4 * ROWS, first + 16 * ROWS), "<u4")
         return bool((~_alive(alive, ids) & (crcs != 0)).any())
 
     def _read(self, file: int, number: int, buffer: NDArray[np.uint8] | None = None) -> NDArray[Any] | None:
         """Return a block as it was written, None if it does not fit its checksum."""
-        content = np.empty(self._size, np.uint8) if buffer is None else buffer
+        content = np.empty(self.size, np.uint8) if buffer is None else buffer
         view = content.data
         done = 0
-        while done < self._size:
-            got = os.preadv(file, [view[done:]], HEAD_SIZE + number * self._size + done)
+        while done < self.size:
+            got = os.preadv(file, [view[done:]], HEAD_SIZE + number * self.size + done)
             if not got:
                 return None
             done += got
-        body = view[: self._size - 4]
-        if crc32(body, number) != int.from_bytes(view[self._size - 4 :], "little"):
+        body = view[: self.size - 4]
+        if crc32(body, number) != int.from_bytes(view[self.size - 4 :], "little"):
             return None
         if not self._seal.overhead:
             return content[: self._block.itemsize].view(self._block)[0]  # type: ignore[no-any-return]
@@ -194,7 +201,7 @@ class Sidecar:
     def _write(self, file: int, number: int, block: NDArray[Any]) -> None:
         body = self._seal.close(block.tobytes(), struct.pack("<q", number))
         content = memoryview(bytes(body) + struct.pack("<I", crc32(body, number)))
-        first, done = HEAD_SIZE + number * self._size, 0
+        first, done = HEAD_SIZE + number * self.size, 0
         while done < len(content):
             done += os.pwrite(file, content[done:], first + done)
 

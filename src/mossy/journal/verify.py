@@ -25,8 +25,8 @@ from mossy.journal.lock import left_note
 from mossy.journal.meta import Head
 from mossy.journal.packing import unpack
 from mossy.journal.payload import decode
-from mossy.journal.remains import MAGIC, Pages, Row, block_of, crc_of_state, look_through
-from mossy.journal.rows import Width, crc_of_row, is_whole, place_of
+from mossy.journal.remains import MAGIC, Pages, Row, look_through
+from mossy.journal.rows import Width, crc_of_row, crc_of_state, is_whole, place_of
 from mossy.journal.seal import Seal, as_secret, seal_for
 from mossy.journal.sidecar import ROWS, Sidecar
 
@@ -47,8 +47,9 @@ ENTRIES = {
     "merged": "the list of merged ids",
 }
 # What the beginning of every file of ours has, and where.
-BEGINNING = (
-    (0, MAGIC + b"\x40\x00\x02\x02"),  # pages of 16384 bytes, and a log
+HEADER = (
+    (0, MAGIC),
+    (18, b"\x02\x02"),  # there is a log
     (21, b"\x40\x20\x20"),
     (44, b"\0\0\0\4"),
     (52, b"\0\0\0\0\0\0\0\1"),
@@ -178,7 +179,7 @@ class _Check:
         """Check what is left of a file that SQLite cannot read, and return how many memories are intact."""
         size = self._path.stat().st_size
         told = "it is empty" if not size else f"its structure is torn: SQLite cannot read it ({error})"
-        self._look_at_beginning()
+        self._look_at_header()
         self._look_at_log()
         self.damage = [*dict.fromkeys([told, *self._structure])]
         with Pages(self._path) as pages:
@@ -197,7 +198,7 @@ class _Check:
         (kind,) = connection.execute("PRAGMA application_id").fetchone()
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
         tables = _tables(connection)
-        self._look_at_beginning()
+        self._look_at_header()
         if known is not None and kind != APPLICATION:
             self._structure.append("its header does not say any more that it is a file of mossy's")
         if known is not None and layout != known:
@@ -210,11 +211,11 @@ class _Check:
             if message != "ok":
                 self._structure += [f"its structure: {line}" for line in message.splitlines() if line[:1] != "*"]
 
-    def _look_at_beginning(self) -> None:
-        with self._path.open("rb") as file:
-            beginning = file.read(100)
-        altered = [at for at, told in BEGINNING if beginning[at : at + len(told)] != told]
-        if altered:
+    def _look_at_header(self) -> None:
+        with Pages(self._path) as pages:
+            header = pages.header
+        altered = [at for at, told in HEADER if header[at : at + len(told)] != told]
+        if header and altered:
             self._structure.append(f"its header is altered, from byte {altered[0]} on")
 
     def _look_at_log(self) -> None:
@@ -407,7 +408,7 @@ class _Check:
                 )
 
     def _wrong_block(self, sidecar: Sidecar, number: int) -> str:
-        block = block_of(sidecar, number)
+        block = sidecar.block(number)
         if block is None:
             return "does not fit its checksum"
         rows = np.minimum(np.searchsorted(self._ids, block.ids), max(len(self._ids) - 1, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import subprocess
 import sys
@@ -78,9 +79,12 @@ def survive(images: Images) -> Survival:
 def _store_and_kill(folder: str, n: int) -> int:
     """Run the other process until it says that all is stored, kill it, and return the signal that ended it."""
     command = [sys.executable, "-c", PROGRAM, folder, str(n)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        if process.stdout is None or process.stdout.readline().split() != ["stored", str(n)]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        said = ""
+        if process.stdout is not None and select.select([process.stdout], [], [], PATIENCE)[0]:
+            said = process.stdout.readline()
+        if said.split() != ["stored", str(n)]:
             process.kill()
-            raise MossyError(f"demo: the process that stores did not: {process.communicate(timeout=PATIENCE)[1]}")
+            raise MossyError(f"demo: the process that stores did not: {said}{process.communicate(timeout=PATIENCE)[0]}")
         process.send_signal(signal.SIGKILL)
         return -process.wait(PATIENCE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -73,6 +74,15 @@ class Durable:
         if self.journal.closed:
             raise ClosedMemory(f"{self.journal.path}: the memory was closed; open it again with mossy.open().")
 
+    @contextmanager
+    def seen(self) -> Iterator[bool]:
+        """Let a reader see one state of the file in the block; it yields whether that is another than before."""
+        if self.writes or self.journal.forked:
+            yield False
+            return
+        with self.journal.snapshot() as changed:
+            yield changed
+
     # -- noting ---------------------------------------------------------------------------------------------------
 
     def note(self, ids: Ids) -> None:
@@ -130,10 +140,15 @@ class Durable:
     def scrub(self, store: Store) -> None:
         """Leave no byte of what was forgotten, or raise ``ForgetPending``."""
         if not self.journal.scrub(self._alive(store)):
+            path = self.journal.path
+            why = (
+                "there is no room to write the file anew"
+                if self.journal.head.torn
+                else f"another reads there ({readers_of(path)})"
+            )
             raise ForgetPending(
-                f"{self.journal.path}: it is forgotten, and no recall finds it. Bytes of it stay in the file while "
-                f"another reads there ({readers_of(self.journal.path)}); the next forget, or the next opening to "
-                "write, takes them out."
+                f"{path}: it is forgotten, and no recall finds it. Bytes of it stay in the file while {why}; the next "
+                "forget, or the next opening to write, takes them out."
             )
 
     def flush(self, store: Store, now: float) -> None:
@@ -146,7 +161,7 @@ class Durable:
 
     def flush_if_due(self, store: Store, now: float) -> None:
         """Write what was noted if the last writing is long enough ago; where it cannot be, warn, and keep it noted."""
-        if self._pending and self._is_due():
+        if self._pending and self.writes and self._is_due():
             try:
                 self.flush(store, now)
             except JournalError as error:
@@ -162,19 +177,20 @@ class Durable:
             return
         ids = store.catalog.ids[store.catalog.alive()]
         covered = int(np.searchsorted(ids, self._covered, "right"))
-        if sidecar.blocks() * ROWS > covered + covered // 4 + ROWS:  # much of it is gone
+        blocks = sidecar.blocks()
+        if not covered <= blocks * ROWS <= covered + covered // 4 + ROWS:  # it was deleted, or much of it is gone
             sidecar.remove()
             self._covered, covered = -1, 0
         whole = (len(ids) - covered) // ROWS * ROWS
         if whole:
             self._covered = self.journal.write_sidecar(self._fresh_chunks(store, whole), self._covered)
 
-    def close_at(self, clock: Clock) -> None:
+    def close_at(self, clock: Clock, torn: bool = False) -> None:
         """Write what was noted, tidy, and let another write. A forked child only lets go of it."""
         if self.journal.closed:
             return
         try:
-            if self.writes and self._current is not None:
+            if self.writes and self._current is not None and not torn:
                 self.flush(self._current, max(clock.now(), self.journal.head.latest))
                 self.tidy(self._current)
         finally:
@@ -247,7 +263,11 @@ class Durable:
         Damaged
             A part is damaged, and it was opened to write. Opened to read, it warns, and gives what is intact.
         """
-        if self.writes or self.journal.connection.in_transaction:
+        if self.writes:
+            with named(self.journal.path):
+                self.journal.read_entries()
+            return self._rebuild(configuration, now)
+        if self.journal.connection.in_transaction:
             return self._rebuild(configuration, now)
         with self.journal.snapshot():  # what a writer commits meanwhile is for the next call
             self.journal.read_entries()
@@ -302,12 +322,15 @@ class Durable:
         if digest != journal.head.digest or len(ids) != journal.head.memories:
             if self._covered >= 0:
                 return False
-            missing = np.setdiff1d(np.flatnonzero(alive), ids)
-            self.damage += [f"memory {id}: its row is missing" for id in missing.tolist()]
+            missing = np.setdiff1d(np.flatnonzero(alive), ids).tolist()
+            named_already = {told.partition(":")[0] for told in self.damage}
+            self.damage += [f"memory {id}: its row is missing" for id in missing if f"memory {id}" not in named_already]
         if not np.isin(ids // BLOCK, blocks).all():
             self.damage.append("the state of some memories is missing")
         if (len(ids) != journal.head.memories or digest != journal.head.digest) and not self.damage:
             self.damage.append(f"{journal.head.memories} memories were counted, and {len(ids)} are there")
+        if journal.gaps:
+            self.damage.append(f"of the memories stored last, {journal.gaps} are missing")
         self._apply(store, blocks, content)
         store.catalog.next_id = journal.head.next_id
         self._apply_entries(store, now)
@@ -323,6 +346,10 @@ class Durable:
 
     def refresh(self, store: Store, now: float) -> bool:
         """Follow what another process wrote; False if the store must be built anew."""
+        with named(self.journal.path):
+            return self._refresh(store, now)
+
+    def _refresh(self, store: Store, now: float) -> bool:
         journal = self.journal
         version, next_id, width = journal.head.version, journal.head.next_id, journal.width
         journal.read_entries()

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mossy.arrays import LARGEST, as_vector, check_flag, check_integer
 from mossy.clock import Clock, Seconds, check_time, clock_of
-from mossy.errors import EmptyMemory, InvalidDtype, InvalidInput, InvalidParameter, InvalidTime
+from mossy.errors import EmptyMemory, InvalidDtype, InvalidInput, InvalidParameter, InvalidTime, MossyError
 from mossy.memory.answer import answer, answer_lone, reinforce_recalled
 from mossy.memory.catalog import LONG, PINNED, SHORT
 from mossy.memory.configuration import Configuration
@@ -136,7 +136,7 @@ class Memory:
         self._latest = 0.0
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._calls = 0
+        self._inside = self._torn = False
         if durable is not None:
             self._latest = durable.journal.head.latest
             self._store = durable.rebuild(configuration, self._now())
@@ -264,7 +264,7 @@ class Memory:
         """Write it; if that fails, have again what is on disk, which is as it was before."""
         try:
             durable.flush(self._store, now)
-        except BaseException:
+        except MossyError:
             self._store = durable.rebuild(self._configuration, now)
             raise
         durable.tidy(self._store)
@@ -395,9 +395,10 @@ class Memory:
         """Write all, leave the file tidy, and let another process write; a memory in this process stays as it is."""
         durable = self._store.durable
         if durable is not None:
+            self._renew_after_fork()
             with self._lock:
+                durable.close_at(self._clock, self._torn)
                 self._finalizer.detach()
-                durable.close_at(self._clock)
 
     def __enter__(self) -> Memory:
         return self
@@ -537,30 +538,37 @@ class Memory:
 
         A forked child has a lock of its own, since a thread that is not there may hold the other.
         """
-        if os.getpid() != self._process:
-            self._lock, self._process = threading.RLock(), os.getpid()
+        self._renew_after_fork()
         return self._lock if self._store.durable is None else self._durable_call()
+
+    def _renew_after_fork(self) -> None:
+        if os.getpid() != self._process:
+            self._lock, self._process, self._inside = threading.RLock(), os.getpid(), False
 
     @contextmanager
     def _durable_call(self) -> Iterator[None]:
+        """Hold the lock, follow what others wrote, and after an interruption have again what is on disk."""
         durable = self._store.durable
         with self._lock:
-            if durable is None or self._calls:
+            if durable is None or self._inside:
                 yield
                 return
-            self._calls = 1
+            durable.check_open()
+            self._inside = True
             try:
-                durable.check_open()
-                if durable.writes:
+                with durable.seen() as changed:
+                    if self._torn or (changed and not durable.refresh(self._store, self._time())):
+                        self._store = durable.rebuild(self._configuration, self._time())
+                        self._torn = False
                     durable.flush_if_due(self._store, self._latest)
                     yield
-                    return
-                with durable.journal.snapshot() as changed:
-                    if changed and not durable.refresh(self._store, self._time()):
-                        self._store = durable.rebuild(self._configuration, self._time())
-                    yield
+            except MossyError:
+                raise
+            except BaseException:  # wherever it came, the store may be half changed, and the file is not
+                self._torn = True
+                raise
             finally:
-                self._calls = 0
+                self._inside = False
 
     def _time(self) -> float:
         now = check_time(self._clock.now(), "clock")

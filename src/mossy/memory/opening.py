@@ -94,7 +94,8 @@ def open_memory(
     InvalidInput
         A parameter or a setting cannot be used.
     HeldByWriter, ReadOnly, NoRoom, NotAMemory, NewerLayout, Damaged, WrongKey
-        Nothing was changed. Of a damaged file the intact part opens with ``mode="r"``, with a warning.
+        Nothing was changed. Where rows are damaged, the others open with ``mode="r"``, with a warning; where SQLite
+        cannot read the file, ``mossy.journal.repair`` can.
     """
     file = check_path(path)
     choose(MODES, mode, "open.mode")

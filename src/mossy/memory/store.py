@@ -52,23 +52,25 @@ class Store:
         self, keys: NDArray[Any], values: NDArray[Any] | None, payloads: list[Any] | None, pin: bool, now: float
     ) -> NDArray[np.int64]:
         """Add memories that were checked, let them into short-term memory, and return their ids."""
-        alive = self.catalog.alive() if self.links is not None else NONE
+        last = NONE if self.links is None else self.catalog.alive()[-1:]
+        linked = None if self.links is None else self.links.mark(last)
         before, next_id, short = self.index.rows, self.catalog.next_id, self.short.mark(self.catalog)
         try:
             rows = self.index.extend(keys, values)
             self.strengths.append(len(rows), now)
             ids = self.catalog.append(len(rows), PINNED if pin else np.uint8(0), payloads)
             if self.links is not None:
-                after = int(alive[-1]) if len(alive) else None
-                self.links.append(len(rows), now, after)
-                if self.durable is not None and after is not None:
-                    self.durable.note(self.catalog.ids[[after]])
+                self.links.append(len(rows), now, int(last[0]) if len(last) else None)
+                if self.durable is not None:
+                    self.durable.note(self.catalog.ids[last])
             out = self.short.enter(rows, self.catalog, self.strengths, now)
             if self.durable is not None:
                 self.durable.stored(self, rows, payloads, pin, now)
         except BaseException:  # an interruption, or no room: nothing is stored
             if self.durable is None or self.durable.journal.head.next_id <= next_id:
                 self.undo(before, next_id, short)
+                if self.links is not None and linked is not None:
+                    self.links.go_back(last, linked)
             raise
         self.erase(out)
         return ids

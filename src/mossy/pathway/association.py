@@ -64,6 +64,15 @@ class Links:
         self._modes.append(np.zeros((n, self.most, self.law.modes), np.float32))
         self._when.append(np.zeros(n))
 
+    def mark(self, rows: Rows) -> list[NDArray[Any]]:
+        """Return what ``go_back`` needs to have the links of ``rows`` as they are."""
+        return [column.rows[rows] for column in self.columns()]
+
+    def go_back(self, rows: Rows, mark: list[NDArray[Any]]) -> None:
+        """Have the links of ``rows`` as they were at the ``mark``."""
+        for column, kept in zip(self.columns(), mark, strict=True):
+            column.rows[rows] = kept
+
     def pointing(self, rows: Rows) -> Rows:
         """Return the rows that have a link to one of ``rows``."""
         return np.flatnonzero(np.isin(self._target.rows, rows).any(axis=1))

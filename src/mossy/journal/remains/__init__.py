@@ -1,9 +1,9 @@
 """What is left of a torn file: its pages, read without SQLite, and the rows in them that fit their checksums."""
 
 from mossy.journal.remains.contents import DEFAULTS, STATE, Contents
-from mossy.journal.remains.copies import Copies, block_of
+from mossy.journal.remains.copies import Copies
 from mossy.journal.remains.pages import MAGIC, Pages
-from mossy.journal.remains.remains import Remains, Row, crc_of_state, look_through
+from mossy.journal.remains.remains import Remains, Row, look_through
 
 __all__ = [
     "DEFAULTS",
@@ -14,7 +14,5 @@ __all__ = [
     "Pages",
     "Remains",
     "Row",
-    "block_of",
-    "crc_of_state",
     "look_through",
 ]

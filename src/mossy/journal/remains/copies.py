@@ -11,11 +11,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.journal.rows import Chunk, Width
+from mossy.journal.rows import Width
 from mossy.journal.seal import Seal
 from mossy.journal.sidecar import HEAD, HEAD_SIZE, MAGIC, ROWS, Sidecar
 
-__all__ = ["Copies", "Copy", "block_of"]
+__all__ = ["Copies", "Copy"]
 
 Ids = NDArray[np.int64]
 
@@ -64,7 +64,7 @@ class Copies:
         if width is None or not path.exists():
             return
         self._sidecar = Sidecar(path, width, b"" if lineage is None else lineage, seal)
-        self._block = lru_cache(2)(lambda number: block_of(self._sidecar, number))
+        self._block = lru_cache(2)(self._sidecar.block)
         self._gather((path.stat().st_size - HEAD_SIZE) // self._sidecar._size)
 
     def fit(self, ids: Ids, crcs: Ids) -> bool:
@@ -99,13 +99,6 @@ class Copies:
                 places.append(number * ROWS + there)
         every, first = np.unique(np.concatenate(ids), return_index=True)
         self.ids, self.crcs, self._places = every, np.concatenate(crcs)[first], np.concatenate(places)[first]
-
-
-def block_of(sidecar: Sidecar, number: int) -> Chunk | None:
-    """Return one block of arrays, None where it is not sound; their header is not looked at."""
-    with sidecar.path.open("rb") as file:
-        block = sidecar._read(file.fileno(), number)
-        return None if block is None else sidecar._chunk(block)
 
 
 def _header(path: Path) -> tuple[Width, bytes] | None:

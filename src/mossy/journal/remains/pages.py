@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from mossy.journal.layout import PAGE
 
-__all__ = ["MAGIC", "Cell", "Image", "Pages"]
+__all__ = ["LARGEST", "MAGIC", "Cell", "Image", "Pages"]
 
 MAGIC = b"SQLite format 3\0"
+LARGEST = 1 << 16  # bytes of a page
 HEADER = 100  # bytes before the tree in the first page
 LEAF, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 POINTERS = {LEAF: 8, INDEX_LEAF: 8, INDEX_INTERIOR: 12}  # where the places of the cells stand in a page
@@ -30,6 +31,7 @@ LOG_HEADER, FRAME_HEADER = 32, 24
 LOG_MAGIC = {b"\x37\x7f\x06\x82": "<u4", b"\x37\x7f\x06\x83": ">u4"}
 FRAME = struct.Struct(">II8s8s")  # page number, pages after a commit (else 0), salt, checksum
 
+SIZES = [1 << power for power in range(9, 17)]
 RESERVED = 64  # bytes at the end of a page that some builds of SQLite keep for themselves, at most
 SHORTEST, LONGEST = 4, 40  # bytes of the header of a row
 CACHED = 256  # pages
@@ -72,6 +74,8 @@ class Pages:
 
     Attributes
     ----------
+    size
+        The bytes of a page.
     torn
         The number of the first frame of the log that is damaged although later ones were committed, else None.
     """
@@ -79,10 +83,10 @@ class Pages:
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
         self._log = _opened(path.with_name(path.name + "-wal"))
-        self._in_file = -(-os.fstat(self._file.fileno()).st_size // PAGE)
         start = self._file.read(HEADER)
-        reserved = start[20] if start[:16] == MAGIC and len(start) == HEADER else 0
-        self._usable = PAGE - (reserved if reserved <= RESERVED else 0)
+        self.size, reserved = _sizes(start)
+        self._usable = self.size - reserved
+        self._in_file = -(-os.fstat(self._file.fileno()).st_size // self.size)
         self._frames, self.torn = self._read_log()
         self._latest = {frame.page: self._in_file + i for i, frame in enumerate(self._frames)}
         self._latest_sure = {frame.page: self._in_file + i for i, frame in enumerate(self._frames) if frame.sound}
@@ -107,6 +111,12 @@ class Pages:
         """Yield every page there is: those of the file, and then those of the log, the latest last."""
         return (self.image(number) for number in range(len(self)))
 
+    @property
+    def header(self) -> bytes:
+        """The beginning of the first page, as it was written last; nothing if there is none."""
+        page = self._page(1, True)
+        return b"" if page is None else page[:HEADER]
+
     def image(self, number: int) -> Image:
         """Return one page."""
         content = self._cached(number)
@@ -123,7 +133,7 @@ class Pages:
             return kind, []
         count = int.from_bytes(image.content[start + 3 : start + 5], "big")
         first = start + POINTERS[kind]
-        pointers = np.frombuffer(image.content[first : first + 2 * min(count, PAGE // 4)].ljust(2, b"\0"), ">u2")
+        pointers = np.frombuffer(image.content[first : first + 2 * min(count, self.size // 4)].ljust(2, b"\0"), ">u2")
         return kind, pointers.tolist()[:count]
 
     def cell(self, image: Image, place: int, kind: int = LEAF) -> Cell | None:
@@ -214,11 +224,13 @@ class Pages:
         return self._cached(page - 1 if number is None else number)
 
     def _read(self, number: int) -> bytes:
-        file, place = self._file, number * PAGE
+        file, place = self._file, number * self.size
         if number >= self._in_file and self._log is not None:
-            file = self._log
-            place = LOG_HEADER + (number - self._in_file) * (FRAME_HEADER + PAGE) + FRAME_HEADER
-        return os.pread(file.fileno(), PAGE, place).ljust(PAGE, b"\0")
+            file, place = self._log, self._place_of_frame(number - self._in_file) + FRAME_HEADER
+        return os.pread(file.fileno(), self.size, place).ljust(self.size, b"\0")
+
+    def _place_of_frame(self, number: int) -> int:
+        return LOG_HEADER + number * (FRAME_HEADER + self.size)
 
     def _read_log(self) -> tuple[list[_Frame], int | None]:
         """Return the frames of the log up to the last commit, and which is the first that is damaged, if any.
@@ -234,7 +246,7 @@ class Pages:
         sound = header[:4] in LOG_MAGIC and len(header) == LOG_HEADER and state.astype(">u4").tobytes() == header[24:32]
         frames: list[_Frame] = []
         salt = header[16:24] if sound else b""
-        while len(content := self._read_frame(len(frames))) == FRAME_HEADER + PAGE:
+        while len(content := self._read_frame(len(frames))) == FRAME_HEADER + self.size:
             page, commit, own, checksum = FRAME.unpack_from(content)
             state = _checksum(np.frombuffer(content[:8], words), state)
             state = _checksum(np.frombuffer(content[FRAME_HEADER:], words), state)
@@ -249,7 +261,15 @@ class Pages:
     def _read_frame(self, number: int) -> bytes:
         if self._log is None:
             return b""
-        return os.pread(self._log.fileno(), FRAME_HEADER + PAGE, LOG_HEADER + number * (FRAME_HEADER + PAGE))
+        return os.pread(self._log.fileno(), FRAME_HEADER + self.size, self._place_of_frame(number))
+
+
+def _sizes(start: bytes) -> tuple[int, int]:
+    """Return the bytes of a page, and how many of them SQLite keeps for itself, as the header says if it is sound."""
+    size = int.from_bytes(start[16:18], "big")
+    size = LARGEST if size == 1 else size
+    sound = start[:16] == MAGIC and len(start) == HEADER and size in SIZES and start[20] <= RESERVED
+    return (size, start[20]) if sound else (PAGE, 0)
 
 
 def _opened(path: Path) -> Any:

@@ -12,11 +12,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.journal.layout import PAGE
-from mossy.journal.remains.pages import LEAF, Cell, Image, Pages
-from mossy.journal.rows import crc_of_row, is_whole
+from mossy.journal.remains.pages import LARGEST, LEAF, Cell, Image, Pages
+from mossy.journal.rows import crc_of_row, crc_of_state, is_whole
 
-__all__ = ["Remains", "Row", "crc_of_state", "look_through"]
+__all__ = ["Remains", "Row", "look_through"]
 
 Ids = NDArray[np.int64]
 Row = tuple[int, Any, Any, Any, Any, Any]  # id, stored, key, value, payload, crc: of a damaged row anything
@@ -28,7 +27,7 @@ TRIED = 4  # copies of one damaged row that are kept in mind
 @final
 @dataclass
 class Remains:
-    """Where the rows are that fit their checksums. A place is the number of an image, times ``PAGE``, plus that in it.
+    """Where the rows are that fit their checksums: the number of an image, times ``LARGEST``, plus the place in it.
 
     A row of a memory is written once and then emptied once, and every number names one memory for good. So it does not
     matter how old an image is: a memory is there if a row of it is, unless an empty one is.
@@ -89,7 +88,7 @@ class Remains:
         return bytes(content)
 
     def _cell(self, place: int) -> Cell:
-        cell = self.pages.cell(self.pages.image(place // PAGE), place % PAGE)
+        cell = self.pages.cell(self.pages.image(place // LARGEST), place % LARGEST)
         if cell is None:
             raise LookupError(place)
         return cell
@@ -152,7 +151,7 @@ class _Search:
         if kind != LEAF:
             return len(columns) != 3 or self._take_entry(columns)
         take = _KINDS.get(len(columns))
-        return take is None or take(self, image, image.number * PAGE + place, cell)
+        return take is None or take(self, image, image.number * LARGEST + place, cell)
 
     def _take_memory(self, image: Image, place: int, cell: Cell) -> bool:
         id, *rest = _as_row(cell)
@@ -200,11 +199,6 @@ _KINDS: dict[int, Callable[[_Search, Image, int, Cell], bool]] = {
     4: _Search._take_state,
     3: _Search._take_part,
 }
-
-
-def crc_of_state(block: int, version: int, content: bytes) -> int:
-    """Return the checksum of a block of state."""
-    return crc32(content, crc32(b"%d %d" % (block, version)))
 
 
 def _as_row(cell: Cell) -> Row:
