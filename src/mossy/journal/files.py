@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mossy.errors import JournalError, MossyError, NoRoom, ReadOnly
+from mossy.errors import Damaged, JournalError, MossyError, NoRoom, ReadOnly
 
-__all__ = ["on_disk", "sync_folder"]
+__all__ = ["check_one_name", "check_remains", "identity", "on_disk", "sync_folder"]
 
 # What the system reports, and what that is for a user.
 NAMED: dict[int, tuple[type[JournalError], str]] = {
@@ -42,3 +42,36 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name, None if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_one_name(path: Path) -> None:
+    """Raise ``JournalError`` if the file has a second name, by which another writer would have another log."""
+    if path.stat().st_nlink > 1:
+        raise JournalError(f"{path}: it has a second name (a hard link), whose log would be another; remove that.")
+
+
+def check_remains(path: Path, noted: bool) -> None:
+    """Raise ``Damaged`` if the file is empty or gone, and what lies beside it says that it held memories.
+
+    ``noted`` is whether a writer that died has left a note in the lock.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    beside = [path.with_name(path.name + end) for end in (("-wal", ".arrays") if path.exists() else ("-wal",))]
+    remains = [file.name for file in beside if file.exists() and file.stat().st_size]
+    if noted and path.exists():
+        remains.append(path.name + ".lock")
+    if remains:
+        raise Damaged(
+            f"{path}: it is empty or gone, and {remains[0]} beside it says that it held memories. Bring the file back "
+            "from a copy, or delete what lies beside it to begin anew."
+        )

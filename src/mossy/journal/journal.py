@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,10 @@ from mossy.errors import (
     ReadOnly,
     UnknownMemory,
 )
-from mossy.journal import meta
+from mossy.journal import meta, weights
 from mossy.journal.connection import FAILURES, connect, named, named_error, prepare_to_write, truncate_log
-from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, PART, state_dtype
+from mossy.journal.files import check_one_name, check_remains, identity
+from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, state_dtype
 from mossy.journal.lock import WriterLock, left_note
 from mossy.journal.meta import Head
 from mossy.journal.payload import decode
@@ -96,20 +96,11 @@ class Journal:
         path = self.path
         if self.mode == "r" and not path.exists():
             raise NotAMemory(f"{path}: it is not there; open it with mode='a' to make it.")
-        hollow = not _size(path)
-        beside = ("-wal", ".arrays") if path.exists() else ("-wal",)
-        remains = [end for end in beside if _size(path.with_name(path.name + end))]
-        if self._lock is not None and self._lock.left is not None and path.exists():
-            remains.append(".lock")
-        if hollow and remains:
-            raise Damaged(
-                f"{path}: it is empty or gone, and {path.name}{remains[0]} beside it says that it held memories. "
-                "Bring the file back from a copy, or delete what lies beside it to begin anew."
-            )
+        check_remains(path, self._lock is not None and self._lock.left is not None)
         self.connection = connect(path, self.mode)
-        self._identity = _identity(path)
-        if self.mode == "a" and path.stat().st_nlink > 1:
-            raise JournalError(f"{path}: it has a second name (a hard link), whose log would be another; remove that.")
+        self._identity = identity(path)
+        if self.mode == "a":
+            check_one_name(path)
         self.new = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if not self.new:
             self._check_kind()
@@ -335,7 +326,7 @@ class Journal:
 
     def _check_there(self) -> None:
         """Raise ``JournalError`` if the file was removed or replaced: what is written now would be in no file."""
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise JournalError(
                 f"{self.path}: the file was removed or replaced while it was open; nothing was changed. Close this "
                 "memory, and open it again."
@@ -478,41 +469,17 @@ class Journal:
         )
 
     def put_weights(self, content: bytes, written: int) -> None:
-        """Write the weights of a memory that keeps nothing else, of which ``written`` pairs made them.
-
-        Rows of a fixed length are written over in place: of earlier weights, whose difference to these gives away what
-        was written between, no byte is to be left.
-        """
+        """Write the weights of a memory that keeps nothing else, of which ``written`` pairs made them."""
         self._appends_only = False
         self.head.memories = written
-        (before,) = self.connection.execute("SELECT count(*) FROM weights").fetchone()
-        parts = max(before, -(-len(content) // PART))
-
-        def rows() -> Iterator[tuple[int, bytes, int]]:
-            for part in range(parts):
-                closed = self._seal.close(content[part * PART : (part + 1) * PART].ljust(PART, b"\0"), b"w%d" % part)
-                yield part, closed, crc32(closed, part)
-
-        self.connection.executemany(
-            "INSERT INTO weights VALUES (?, ?, ?) ON CONFLICT (part) DO UPDATE SET content = excluded.content, "
-            "crc = excluded.crc WHERE content IS NOT excluded.content",
-            rows(),
-        )
+        weights.put(self.connection, self._seal, content)
 
     def weights(self) -> bytes:
-        """Return what ``put_weights`` was given, and zeros; nothing if it was not called.
-
-        Raises
-        ------
-        Damaged
-            A part does not fit its checksum, or is missing.
-        """
-        parts = []
-        for number, (part, content, crc) in enumerate(self.connection.execute("SELECT * FROM weights ORDER BY part")):
-            if part != number or not isinstance(content, bytes) or crc32(content, part) != crc:
-                raise Damaged(f"{self.path}: part {number} of the weights does not fit its checksum, or is missing.")
-            parts.append(self._seal.open(content, b"w%d" % part))
-        return b"".join(parts)
+        """Return what ``put_weights`` was given, and zeros; nothing if it was not called. Raises ``Damaged``."""
+        try:
+            return weights.get(self.connection, self._seal)
+        except Damaged as error:
+            raise Damaged(f"{self.path}: {error}.") from error
 
     def put(self, name: str, content: bytes) -> None:
         """Write one of the small arrays, or the configuration."""
@@ -610,19 +577,6 @@ class Journal:
             if not self.forked:
                 self._lock.release()
             self._lock = None
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another of its name, None if there is none."""
-    try:
-        found = os.stat(file)
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
 
 
 def _json(configuration: dict[str, Any]) -> bytes:

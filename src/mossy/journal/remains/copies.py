@@ -65,7 +65,7 @@ class Copies:
             return
         self._sidecar = Sidecar(path, width, b"" if lineage is None else lineage, seal)
         self._block = lru_cache(2)(self._sidecar.block)
-        self._gather((path.stat().st_size - HEAD_SIZE) // self._sidecar._size)
+        self._gather((path.stat().st_size - HEAD_SIZE) // self._sidecar.size)
 
     def fit(self, ids: Ids, crcs: Ids) -> bool:
         """Return whether no row that is intact contradicts them."""
