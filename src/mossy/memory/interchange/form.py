@@ -22,6 +22,8 @@ AT_ONCE = 4096  # memories read, and stored in one commit
 
 # A payload that is no JSON, or that is one and looks like this, is an object of one name.
 JSON, BYTES, ARRAY = "$json", "$bytes", "$array"
+# What JSON allows in a string, and some programs take for the end of a line.
+BREAKS = (("\x85".encode(), b"\\u0085"), ("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
 MISTAKEN = tuple(b'{"%s":' % tag.encode() for tag in (JSON, BYTES, ARRAY))
 ZERO, NPY = b"\x00", b"\x93"  # how bytes and arrays begin as the journal encodes them
 
@@ -51,6 +53,8 @@ def as_text(payload: Any) -> bytes:
         return _tagged(BYTES, b'"' + base64.b64encode(content[1:]) + b'"')
     if content[:1] == NPY:
         return _tagged(ARRAY, b'"' + base64.b64encode(content) + b'"')
+    for sign, escape in BREAKS:
+        content = content.replace(sign, escape)
     return _tagged(JSON, content) if content.startswith(MISTAKEN) else content
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mossy.strength import LinearLaw
 
-__all__ = ["LEAST", "MOST", "Linked", "join", "join_links"]
+__all__ = ["LEAST", "Linked", "join", "join_links"]
 
-LEAST, MOST = 1e-30, 1e30  # every mode of a strength lies between them
+LEAST = 1e-30  # every mode of a strength is at least this
 
 Modes = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ def join(
     mine = _later(law, modes, later - when)
     theirs = _later(law, others, later - others_when)
     new: NDArray[np.bool_] = np.asarray((theirs > mine).any(axis=1))
-    joined = np.where(new[:, None], np.maximum(mine, theirs), modes)
+    joined = np.where(new[:, None], np.maximum(np.maximum(mine, theirs), np.float32(LEAST)), modes)
     return joined, np.where(new, later, when), new
 
 
@@ -60,4 +60,4 @@ def join_links(law: LinearLaw, most: int, here: Linked, there: Linked) -> Linked
 
 
 def _later(law: LinearLaw, modes: Modes, elapsed: NDArray[np.float64]) -> Modes:
-    return np.asarray(np.clip(law.decay(modes, elapsed), LEAST, MOST), np.float32)
+    return np.asarray(law.decay(modes, elapsed), np.float32)

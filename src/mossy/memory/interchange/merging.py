@@ -117,18 +117,19 @@ class _Merging:
         if self._same_law and export.header.modes != store.strengths.law.modes:
             export.refuse(1, f"{export.header.modes} modes were given, which its law has not")
         self._dtype = state_dtype(store.strengths.law.modes, 0 if store.links is None else store.links.most)
+        self._shape = _shape_of(store)
         self._plan = make_plan(store, configuration.keeps_duplicates, export, self._tell)
         _check_room(store, configuration, self._plan)
         self._entering = self._who_enters()
-        self._shape = _shape_of(store)
+        self._aliases = dict(self._plan.aliases)  # those that are not taken over yet
 
     def done(self) -> Imported:
         """Write it, and return what was done."""
         plan, export = self._plan, self._export
         if export.is_small:
-            for batch in export.batches():
+            for batch in export.batches() if len(plan.targets) else [None]:
                 self._write(batch, last=True)
-                self._tell(len(batch.lines))
+                self._tell(len(plan.targets))
         else:
             linked = plan.linked if self._store.links is not None else np.zeros(len(plan.linked), bool)
             for wanted in (~plan.again, plan.again, linked):  # ids rise; and links need both their ends
@@ -178,8 +179,9 @@ class _Merging:
                 self._append(batch.part(new), targets[new])
                 changed += [targets[new], self._join(batch.part(np.flatnonzero(here)), rows[here])]
                 changed.append(self._link(batch, targets))
-            if last:
-                self._finish()
+            if last:  # no id again that was one in the export
+                store.catalog.next_id = max(store.catalog.next_id, self._plan.next_id)
+            self._take_aliases()
             if store.catalog.next_id > next_id:  # the blocks at both ends of what was skipped
                 changed.append(np.array([max(next_id - 1, 0), store.catalog.next_id - 1]))
             if store.durable is not None and (any(map(len, changed)) or last):
@@ -276,15 +278,17 @@ class _Merging:
             when = np.full(len(lines), self._export.header.now)
         return np.maximum(modes, LEAST).astype(np.float32), when
 
-    def _finish(self) -> None:
-        """Take over further ids, and no id again that was one in the export."""
-        catalog, merged = self._store.catalog, dict(self._store.catalog.merged)
-        for id, target in self._plan.aliases.items():
-            merged[target] = tuple(sorted({*merged.get(target, (target,)), id}))
-        if merged != catalog.merged:
+    def _take_aliases(self) -> None:
+        """Take over further ids of memories that are here, as far as no memory can come that has them."""
+        catalog = self._store.catalog
+        ready = [id for id, target in self._aliases.items() if id < catalog.next_id and catalog.holds(target)]
+        if ready:
+            merged = dict(catalog.merged)
+            for id in ready:
+                target = self._aliases.pop(id)
+                merged[target] = tuple(sorted({*merged.get(target, (target,)), id}))
             catalog.rename(merged)
             catalog.renamings += 1
-        catalog.next_id = max(catalog.next_id, self._plan.next_id)
 
     def _commit(self, changed: list[Ids], rows: Rows, added: Batch | None) -> None:
         """Write what changed, and the memories that were added in ``rows``."""

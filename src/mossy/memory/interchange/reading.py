@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ __all__ = ["Batch", "Export", "Line", "Link"]
 
 Ids = NDArray[np.int64]
 
+# What reading a zip that is none, or an array that is none, may raise.
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, ValueError, OverflowError, RuntimeError)
 BYTES_AT_ONCE = 1 << 26  # of lines
 MOST = 1e30  # no mode of a strength is above it
 HIGHEST = 1 << 53  # no id is above it, so that other programs can read it as a number
@@ -243,7 +246,7 @@ class Export:
                     members[name] = stack.enter_context(archive.open(member))
                     _check_shape(members[name], name, shape)
                 yield members
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError) as error:
+        except BROKEN as error:
             if isinstance(error, MossyError):
                 raise
             raise Damaged(f"{self._arrays}: it is torn, or not that of {self.path.name}: {_what(error)}.") from error
