@@ -83,7 +83,7 @@ def spoil(images: Path) -> Path:
 
 def test_a_bad_image_is_named_before_any_is_read(images):
     bad = spoil(images)
-    with pytest.raises(InvalidInput, match=f"^{re.escape(str(bad))}: it cannot be read as an image .*--skip-bad"):
+    with pytest.raises(InvalidInput, match=f"^{re.escape(str(bad))}: it cannot be read as an image .*take it away"):
         look(images)
 
 

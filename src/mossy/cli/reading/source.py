@@ -114,7 +114,4 @@ def decoded(place: object, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         told = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise InvalidInput(
-            f"{place}: it cannot be read as {what} ({told}). Mend it or take it away; --skip-bad leaves out "
-            "single images."
-        ) from error
+        raise InvalidInput(f"{place}: it cannot be read as {what} ({told}). Mend it or take it away.") from error
