@@ -57,7 +57,10 @@ def recall(
     """Recall memories from whole, noisy or partial cues.
 
     What a cue lacks (an empty cell, null, NaN) is unknown, and is completed. Columns that are no part of the cue are
-    named with --payload or --ignore, as for store. Without --no-reinforce, what is recalled becomes stronger.
+    named with --payload or --ignore, as for store; those left must be the same as were stored, in the same order, since
+    they are matched by their order, never by name.
+
+    Without --no-reinforce, what is recalled becomes stronger.
     """
     with failures():
         cues_of = _cues(cue, like, format, reading(payload, ignore, size, colour))

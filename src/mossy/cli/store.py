@@ -56,6 +56,7 @@ def store(
 ) -> None:
     """Store patterns; the memory is made if it is not there.
 
+    Columns of numbers are entries by their order alone, never by name: every source needs the same in the same order.
     What is there already, with the same payload, is reinforced instead. Each batch is on disk before the next one;
     Ctrl-C, or an error on the way, keeps what was stored until then and says how much.
     """
