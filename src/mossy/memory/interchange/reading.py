@@ -218,7 +218,7 @@ class Export:
 
     def _line(self, place: int, number: int, text: bytes) -> Line:
         try:
-            told = _object(json.loads(text, parse_constant=_no_number))
+            told = _object(_JSON.decode(text.decode()))
             line = _checked(told, self.header)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError, InvalidDtype) as error:
             self.refuse(number, _what(error))
@@ -376,3 +376,6 @@ def _no_number(text: str) -> NoReturn:
 
 def _what(error: BaseException) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_number)
