@@ -68,7 +68,6 @@ COLUMNS = {
 }
 BUGS = {
     ("memory", "id"): pytest.mark.xfail(strict=True, reason="the id of a row that was not counted is believed"),
-    ("state", "version"): pytest.mark.xfail(strict=True, reason="a version that is no number is not looked for"),
 }
 LAST = {"memory": "id", "state": "block", "meta": "name = 'head', name"}
 
