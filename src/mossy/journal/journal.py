@@ -203,6 +203,8 @@ class Journal:
         count, digest, last, latest = self.connection.execute(query, (head.next_id,)).fetchone()
         if last is not None:
             self.gaps = last + 1 - head.next_id - count  # plain appends leave out no id
+            if self.gaps:  # or an id was altered
+                last = head.next_id + count - 1
             head.memories += count
             head.digest += digest or 0
             head.next_id = last + 1
@@ -235,7 +237,8 @@ class Journal:
         size = BLOCK * self.dtype.itemsize
         query = "SELECT block, version, content, crc FROM state WHERE version > ? ORDER BY block"
         for block, version, content, crc in self.connection.execute(query, (since,)):
-            if not isinstance(content, bytes) or crc_of_state(block, version, content) != crc:
+            whole = isinstance(content, bytes) and isinstance(version, int)
+            if not whole or crc_of_state(block, version, content) != crc:
                 damage.append(f"state of the memories {block * BLOCK} to {block * BLOCK + BLOCK - 1}: wrong checksum")
                 continue
             opened = self._seal.open(content, b"s%d" % block)
@@ -322,7 +325,8 @@ class Journal:
             yield seen != self._seen
             self._seen = seen
         finally:
-            self.connection.execute("COMMIT")
+            with named(self.path):
+                self.connection.execute("COMMIT")
 
     def _check_there(self) -> None:
         """Raise ``JournalError`` if the file was removed or replaced: what is written now would be in no file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -30,6 +31,17 @@ NAMED = 5  # damaged parts named in one message
 KEPT = PINNED | USED | LONG  # the flags that are written
 SHORT_ENTRY = np.dtype([("id", "<i8"), ("flags", "u1")])
 NO_IDS: Ids = np.empty(0, np.int64)
+
+
+def _warn(message: str) -> None:
+    """Warn at the line of the program that called mossy."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").split(".")[0] in (
+        "mossy",
+        "contextlib",
+    ):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level + 1)
 
 
 @final
@@ -166,7 +178,7 @@ class Durable:
                 self.flush(store, now)
             except JournalError as error:
                 self._written = time.monotonic()
-                warnings.warn(f"reinforcement is not on disk yet: {error}", RuntimeWarning, stacklevel=4)
+                _warn(f"reinforcement is not on disk yet: {error}")
 
     def tidy(self, store: Store) -> None:
         """Write the file anew if most of its rows are empty, and bring the sidecar up to date."""
@@ -269,7 +281,7 @@ class Durable:
             return self._rebuild(configuration, now)
         if self.journal.connection.in_transaction:
             return self._rebuild(configuration, now)
-        with self.journal.snapshot():  # what a writer commits meanwhile is for the next call
+        with self.journal.snapshot(), named(self.journal.path):  # what is committed meanwhile is for the next call
             self.journal.read_entries()
             return self._rebuild(configuration, now)
 
@@ -283,12 +295,12 @@ class Durable:
                 if sidecar is not None and self.writes:
                     sidecar.remove()
         if self.journal.lost:
-            warnings.warn(self.journal.lost, RuntimeWarning, stacklevel=5)
+            _warn(self.journal.lost)
             self.journal.settle()
         if self.damage:
             if self.writes:
                 raise Damaged(self._told())
-            warnings.warn(self._told(), RuntimeWarning, stacklevel=5)
+            _warn(self._told())
         self._current = store
         return store
 
@@ -363,7 +375,7 @@ class Durable:
         store.catalog.next_id = journal.head.next_id
         self._apply_entries(store, now)
         if self.damage:
-            warnings.warn(self._told(), RuntimeWarning, stacklevel=5)
+            _warn(self._told())
         return True
 
     def _apply(self, store: Store, blocks: Ids, content: NDArray[Any]) -> None:
