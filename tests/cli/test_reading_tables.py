@@ -14,7 +14,9 @@ from mossy.cli.reading import Options
 from mossy.errors import MissingExtra
 
 TABLES_THAT_FAIL = {
-    "nothing": ("", PLAIN, r"no column is left"),
+    "nothing": ("", PLAIN, r"it is empty; give a line"),
+    "semicolons": ("a;b\n1,5;2\n", PLAIN, r"line 1: ';' parts the columns; a comma is allowed"),
+    "tabs": ("a\tb\n1\t2\n", PLAIN, r"line 1: '\\t' parts the columns; a comma is allowed"),
     "no row": ("a,b\n", PLAIN, r"no pattern was given in it"),
     "no header": ("1.5,2\n3,4\n", PLAIN, r"line 1: it holds numbers; put a line with the names"),
     "two of one name": ("a,b,a\n1,2,3\n", PLAIN, r"two columns are called 'a'"),

@@ -10,7 +10,7 @@ from mossy.cli.reading.batch import Batch
 from mossy.cli.reading.columns import Columns, not_a_number
 from mossy.cli.reading.lines import Lines, Rows
 from mossy.cli.reading.source import Options, Source
-from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
+from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidShape
 
 __all__ = ["read_csv"]
 
@@ -49,10 +49,17 @@ def _batches(source: Source, options: Options, lines: Lines, rows: Iterator[list
 
 
 def _header(source: Source, header: list[str]) -> list[str]:
-    """Return the names of the columns, or raise where the first line holds numbers instead."""
+    """Return the names of the columns, or raise where the first line holds none."""
     names = [name.strip() for name in header]
+    if not names:
+        raise EmptyBatch(f"{source}: it is empty; give a line with the names of the columns, and rows below it.")
+    for delimiter in (";", "\t"):
+        if len(header) == 1 and delimiter in header[0]:
+            raise InvalidInput(
+                f"{source}, line 1: {delimiter!r} parts the columns; a comma is allowed. Change it to that."
+            )
     counted = names in ([str(i) for i in range(len(names))], [str(i + 1) for i in range(len(names))])
-    if names and not counted and all(_is_number(name) for name in names):
+    if not counted and all(_is_number(name) for name in names):
         raise InvalidInput(f"{source}, line 1: it holds numbers; put a line with the names of the columns above it.")
     return names
 
