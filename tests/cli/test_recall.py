@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 from tests.cli.writing import image, lines, npy
@@ -102,7 +105,7 @@ def test_beside_a_writer_it_only_reads_and_says_so(refused, told, life):
     with mossy.open(life):
         message = refused(1, "recall", life, "--like", "4")
         assert "this process has it open to write" in message
-        assert message.endswith("On the command line that is --no-reinforce.\n")
+        assert "open it here with mossy stats, export or recall --no-reinforce" in message
         assert memories(told("recall", life, "--like", "4", "--no-reinforce")) == [[4]]
 
 
@@ -116,6 +119,17 @@ def test_for_people(run, life):
     assert "  memory 4: evidence 0 = similarity" in done.stdout
     assert "Not familiar" not in done.stdout
     assert "\x1b" not in done.stdout
+    assert all(line == line.rstrip() for line in done.stdout.splitlines())
+
+
+def test_numbers_stand_on_one_line_in_json_and_no_zero_is_negative(run, folder):
+    (folder / "t.csv").write_text('who,a,b\n"[\n-0.0,\n 1]",-0.0,1e-30\n')
+    assert '"ids": [0]' in run("store", "life.mossy", "t.csv", "--payload", "who", "--json").stdout
+    shown = run("recall", "life.mossy", "--like", "0", "--json").stdout
+    [line] = [line for line in shown.splitlines() if '"pattern"' in line]
+    assert line.startswith('      "pattern": [0.0, ')
+    assert not re.search(r"-0\.0,?$", shown, re.MULTILINE)
+    assert json.loads(shown)["recalled"][0]["memories"][0]["payload"] == "[\n-0.0,\n 1]"
 
 
 def test_an_unfamiliar_cue_is_told(run, life):
@@ -165,11 +179,11 @@ def test_the_recalled_patterns_are_written(told, life, patterns, folder, refused
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        ([], 2, "recall: nothing was given; a CUE or --like ID is allowed"),
-        (["cue.npy", "--like", "1"], 2, "recall: both was given"),
+        ([], 2, "recall: neither CUE nor --like ID was given; give one"),
+        (["cue.npy", "--like", "1"], 2, "recall: both CUE and --like ID were given; give one"),
         (["--like", "99"], 2, "no memory has the id 99"),
-        (["cue.npy", "-k", "0"], 2, "recall.k: 0 was given; an integer from 1 to 40"),
-        (["cue.npy", "-k", "41"], 2, "recall.k: 41 was given"),
+        (["cue.npy", "-k", "0"], 2, "mossy: -k: 0 was given; an integer from 1 to 40"),
+        (["cue.npy", "-k", "41"], 2, "mossy: -k: 41 was given"),
         (["short.npy"], 2, "cue: shape (1, 5) was given; (6,) or (n, 6) is allowed"),
         (["short.npy", "--known", "1"], 2, "given; (6,) or (n, 6) is allowed"),
         (["none.npy"], 2, "none.npy, row 1: no entry of the cue is known; at least one must be"),

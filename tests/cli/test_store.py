@@ -6,6 +6,7 @@ import datetime
 import json
 import signal
 import sqlite3
+import sys
 import tempfile
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import pytest
 from tests.cli.writing import image, lines, parquet
 
 import mossy
+from mossy.cli import report
 from mossy.cli.reading import FORMATS, batch
 
 ROWS = "a,b\n1,2\n3,4\n5,6\n"
@@ -90,7 +92,7 @@ def test_settings_and_pins_are_the_memory_s(told, folder):
         (["--set", "keep_raw=false"], "--set: 'keep_raw' was given; allowed are 'similarity'"),
         (["--set", "capacity=many"], "Memory.capacity: 'many' was given; an integer of at least 1"),
         (["--set", "similarity=same"], "'same' was given; allowed are"),
-        (["--durability", "some"], "open.durability: 'some' was given; allowed are 'full', 'process'"),
+        (["--durability", "some"], "--durability: 'some' was given; allowed are 'full', 'process'"),
         (["--key", "secret"], "key: 'env:NAME' or 'file:PATH' is allowed"),
         (["--key", "env:NOBODY_SETS_THIS"], "the environment variable NOBODY_SETS_THIS is not set"),
         (["--format", "xml"], "--format: 'xml' was given"),
@@ -122,6 +124,8 @@ def test_a_bad_row_keeps_the_batches_before_it_and_says_so(run, folder, monkeypa
     assert kept == "mossy: life.mossy: 4 stored. It holds 4 memories."
     assert why.startswith("mossy: t.csv, line 6: column 'b' is missing")
     assert len(mossy.open("life.mossy", "r")) == 4
+    found = json.loads(run("store", "life.mossy", "t.csv", "--json").stdout)
+    assert (found["stored"], found["reinforced"], found["stopped"]) == (0, 4, True)
 
 
 def test_bad_rows_and_images_may_be_left_out_and_are_named(run, folder, monkeypatch):
@@ -204,6 +208,20 @@ def test_ctrl_c_within_a_batch_waits_until_it_is_stored(run, folder, monkeypatch
     assert (done.exit_code, done.stderr) == (130, "mossy: stopped. life.mossy: 2 stored. It holds 2 memories.\n")
     assert signal.getsignal(signal.SIGINT) is before
     assert len(mossy.open("life.mossy", "r")) == 2
+
+
+def test_a_second_ctrl_c_does_not_keep_it_from_saying_what_was_kept(run, folder, monkeypatch):
+    def say(text):
+        signal.raise_signal(signal.SIGINT)
+        report.say(text)
+
+    monkeypatch.setattr(sys.modules["mossy.cli.store"], "say", say)
+    monkeypatch.setattr(batch, "ROWS", 2)
+    monkeypatch.setitem(FORMATS, "csv", interrupted(FORMATS["csv"], after=1))
+    (folder / "t.csv").write_text(ROWS)
+    done = run("store", "life.mossy", "t.csv", "--json")
+    assert (done.exit_code, done.stderr) == (130, "mossy: stopped. life.mossy: 2 stored. It holds 2 memories.\n")
+    assert json.loads(done.stdout)["stored"] == 2
 
 
 def test_ctrl_c_before_anything_is_stored(run, life, folder, monkeypatch):

@@ -49,6 +49,15 @@ def test_stats(run, told, life):
     assert ["capacity", "none"] in [line.split() for line in text.splitlines()]
 
 
+def test_stats_of_a_memory_that_keeps_weights_alone(told, refused):
+    with mossy.open("life.mossy", keep_raw=False, substrate=mossy.Matrix(3)) as memory:
+        memory.store([[1.0, 2, 3]])
+    found = told("stats", "life.mossy")
+    assert (found["file"], found["memories"], found["substrate"]) == ("life.mossy", 1, "matrix")
+    for command in (["forget", "life.mossy", 0], ["export", "life.mossy", "away"]):
+        assert "mossy stats, verify and repair take it" in refused(2, *command)
+
+
 def test_stats_are_read_beside_a_writer(told, life):
     with mossy.open(life):
         assert told("stats", life)["memories"] == 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -16,6 +16,7 @@ import mossy
 from mossy.arrays import choose
 from mossy.cli.reading import FORMATS, Options
 from mossy.errors import InvalidParameter, NotAMemory
+from mossy.journal import Journal, as_secret, check_path
 
 __all__ = [
     "AsJson",
@@ -28,9 +29,11 @@ __all__ = [
     "Payload",
     "Settings",
     "Size",
+    "keeps_raw",
     "opened",
     "reading",
     "settings_of",
+    "there",
 ]
 
 SETTINGS = {name: one for name, one in signature(mossy.Memory).parameters.items() if name != "clock"}
@@ -99,6 +102,25 @@ def settings_of(given: list[str] | None) -> dict[str, Any]:
     return settings
 
 
+def there(path: Path) -> Path:
+    """Return the path of a memory that is there, or raise ``NotAMemory``."""
+    if not path.expanduser().exists():
+        raise NotAMemory(f"{path}: it was given, and is not there; mossy store makes a memory.")
+    return path
+
+
+def keeps_raw(path: Path, key: str | None) -> bool:
+    """Return whether a memory keeps its patterns, or weights alone.
+
+    Raises
+    ------
+    JournalError
+        It is no memory, or cannot be read as one.
+    """
+    with closing(Journal(check_path(path), "r", "full", as_secret(key), {})) as journal:
+        return journal.configuration.get("kind") != "weights"
+
+
 @contextmanager
 def opened(
     path: Path,
@@ -127,7 +149,5 @@ def opened(
     NotAMemory
         It is not there, and ``new`` is false.
     """
-    if not new and not path.expanduser().exists():
-        raise NotAMemory(f"{path}: it was given, and is not there; mossy store makes a memory.")
-    with mossy.open(path, mode, durability=durability, key=key, **settings or {}) as memory:
+    with mossy.open(path if new else there(path), mode, durability=durability, key=key, **settings or {}) as memory:
         yield memory

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -20,7 +19,7 @@ from mossy.cli.options import AsJson, Colour, File, FormatName, Ignore, Key, Pay
 from mossy.cli.reading import Options
 from mossy.cli.reading.cues import Cues
 from mossy.cli.report import failures, json_payload, shortened, write_json
-from mossy.errors import HeldByWriter, InvalidParameter, ReadOnly
+from mossy.errors import InvalidParameter
 
 __all__ = ["recall"]
 
@@ -62,9 +61,9 @@ def recall(
 
     Without --no-reinforce, what is recalled becomes stronger.
     """
-    with failures():
+    with failures(reads=no_reinforce):
         cues_of = _cues(cue, like, format, reading(payload, ignore, size, colour))
-        with _memory(file, not no_reinforce, key) as memory:
+        with opened(file, "r" if no_reinforce else "a", key=key) as memory:
             answers = _recall(memory, cues_of(memory).masked(known), k, not no_reinforce)
         if out is not None:
             _write(out, np.stack([answer.pattern for answer in answers]))
@@ -110,16 +109,8 @@ def _cues(cue: str | None, like: int | None, form: str | None, options: Options)
         return lambda memory: cues
     if like is not None and cue is None:
         return lambda memory: Cues.of(memory[like].pattern, f"memory {like}")
-    raise InvalidParameter(f"recall: {'both' if cue else 'nothing'} was given; a CUE or --like ID is allowed.")
-
-
-@contextmanager
-def _memory(file: Path, reinforce: bool, key: str | None) -> Iterator[mossy.Memory]:
-    try:
-        with opened(file, "a" if reinforce else "r", key=key) as memory:
-            yield memory
-    except (HeldByWriter, ReadOnly) as error:
-        raise type(error)(f"{error} On the command line that is --no-reinforce.") from error
+    given = "neither CUE nor --like ID was" if cue is None else "both CUE and --like ID were"
+    raise InvalidParameter(f"recall: {given} given; give one of them.")
 
 
 def _recall(memory: mossy.Memory, cues: Cues, k: int, reinforce: bool) -> list[Answer]:
@@ -155,7 +146,9 @@ def _print(answers: list[Answer], explain: bool) -> None:
             table.add_row(Text(place), str(one.id), *numbers, Text("" if payload is None else shortened(payload)))
             place = ""
     console = Console()
-    console.print(table)
+    with console.capture() as shown:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip(" ") for line in shown.get().split("\n")), nl=False)
     if explain:
         for answer in answers:
             typer.echo(f"\n{answer.place}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ __all__ = [
     "bar",
     "failures",
     "json_payload",
+    "last_words",
     "memories",
     "progress",
     "say",
@@ -36,22 +38,53 @@ Tell: TypeAlias = Callable[[float, float], None]  # how much is done, of how muc
 
 FAILED, UNUSABLE, DAMAGED, STOPPED = 1, 2, 3, 130
 
+# In indented JSON, where no text holds the end of a line: a list of numbers, and a negative zero.
+NUMBERS = re.compile(r"\[\n[-+.\deE,\s]+\]")
+NEGATIVE_ZERO = re.compile(r"(?<= )-0\.0(?=,?$)", re.MULTILINE)
+
 # The errors that say that something given cannot be used; the rest is that something could not be done.
 GIVEN = (InvalidInput, NotAMemory, UnknownMemory, WrongKey)
 
+# What messages advise to who writes Python, and what that is in the shell.
+SHELL = {
+    "with mode='r'": "with mossy stats, export or recall --no-reinforce",
+    "with mode='a'": "with mossy store",
+    "key='env:NAME' or key='file:PATH'": "--key env:NAME or --key file:PATH",
+    "without key=": "without --key",
+    "open it with keep_raw=False": "mossy stats, verify and repair take it, the rest is mossy.open(…, keep_raw=False)",
+    "memory.ids lists": "mossy export lists",
+    "recall.k:": "-k:",
+    "open.durability:": "--durability:",
+}
+
 
 @contextmanager
-def failures() -> Iterator[None]:
+def failures(*, reads: bool = False) -> Iterator[None]:
     """Turn errors of mossy and Ctrl-C into one line on standard error and an exit code; warnings into a line as well.
 
     1: it did not work; 2: what was given cannot be used; 3: the file is damaged; 130: Ctrl-C.
+
+    Parameters
+    ----------
+    reads
+        Whether the block only reads a memory. It is warned of damage then, and of nothing else.
     """
+    warned = False
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        nonlocal warned
+        warned = True
+        say(f"warning: {message}")
+
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = show
             yield
+        if reads and warned:
+            raise typer.Exit(DAMAGED)
     except KeyboardInterrupt:
-        say("stopped.")
+        with last_words():
+            say("stopped.")
         raise typer.Exit(STOPPED) from None
     except MossyError as error:
         say(str(error))
@@ -69,13 +102,21 @@ def _code(error: MossyError) -> int:
     return UNUSABLE if isinstance(error, GIVEN) else FAILED
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    say(f"warning: {message}")
-
-
 def say(text: str) -> None:
-    """Write a line to standard error, where it is in nobody's way."""
+    """Write a line to standard error, where it is in nobody's way, with the shell's form of what is Python's in it."""
+    for python, shell in SHELL.items():
+        text = text.replace(python, shell)
     typer.echo(f"mossy: {text}", err=True)
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """Ignore Ctrl-C, so that the second one does not keep a command from saying what it did until the first."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -129,7 +170,9 @@ def memories(n: int) -> str:
 
 def write_json(result: Mapping[str, Any]) -> None:
     """Write a result to standard output as JSON."""
-    typer.echo(json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False)
+    text = NEGATIVE_ZERO.sub("0.0", text)
+    typer.echo(NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text))
 
 
 def json_payload(payload: Any) -> Any:

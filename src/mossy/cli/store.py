@@ -27,7 +27,7 @@ from mossy.cli.options import (
     settings_of,
 )
 from mossy.cli.reading import Batch, Format, Options, Source, find_sources, read
-from mossy.cli.report import STOPPED, Tell, failures, memories, progress, say, whole, write_json
+from mossy.cli.report import STOPPED, Tell, failures, last_words, memories, progress, say, whole, write_json
 from mossy.errors import EmptyBatch, InvalidInput, MossyError
 
 __all__ = ["store"]
@@ -77,13 +77,16 @@ def store(
                         with whole():
                             kept.add(memory, _store(memory, batch, pin))
         except KeyboardInterrupt:
-            say(f"stopped. {kept}")
-            if as_json:
-                write_json(kept.as_dict(stopped=True))
+            with last_words():
+                say(f"stopped. {kept}")
+                if as_json:
+                    write_json(kept.as_dict(stopped=True))
             raise typer.Exit(STOPPED) from None
         except MossyError:
             if kept.ids:
                 say(str(kept))
+                if as_json:
+                    write_json(kept.as_dict(stopped=True))
             raise
         if as_json:
             write_json(kept.as_dict(stopped=False))

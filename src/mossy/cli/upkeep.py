@@ -6,10 +6,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from mossy.cli.options import AsJson, Durability, File, Key, opened
+from mossy.cli.options import AsJson, Durability, File, Key, keeps_raw, opened, there
 from mossy.cli.report import failures, memories, write_json
 
 __all__ = ["consolidate", "forget", "stats"]
@@ -53,15 +51,16 @@ def consolidate(file: File, key: Key = None, durability: Durability = "full", as
 
 
 def stats(file: File, key: Key = None, as_json: AsJson = False) -> None:
-    """Tell what a memory holds, and how it is set."""
-    with failures():
-        with opened(file, "r", key=key) as memory:
+    """Tell what a memory holds, and how it is set.
+
+    A memory may be in short-term and in long-term memory at once, and is then counted in both.
+    """
+    with failures(reads=True):
+        with opened(file, "r", key=key, settings={"keep_raw": keeps_raw(there(file), key)}) as memory:
             told = asdict(memory.stats())
         if as_json:
             write_json({"file": str(file), **told})
             return
-        table = Table(box=None, pad_edge=False, show_header=False)
         for name, value in told.items():
             shown = f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
-            table.add_row(name.replace("_", " "), shown)
-        Console().print(table, highlight=False)
+            typer.echo(f"{name.replace('_', ' '):<{max(map(len, told))}}  {shown}")
