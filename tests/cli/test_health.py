@@ -75,3 +75,6 @@ def test_what_is_no_memory_is_named(command, refused, folder):
     name, *into = command
     assert "no.mossy" in refused(2, name, "no.mossy", *into)
     assert [path.name for path in folder.iterdir()] == []
+    for content in (b"", b"notes", bytes(5000)):
+        (folder / "notes.txt").write_bytes(content)
+        assert "notes.txt" in refused(2, name, "notes.txt", *into)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mossy import journal
-from mossy.cli.options import AsJson, File, Key
+from mossy.cli.options import AsJson, File, Key, keeps_raw
 from mossy.cli.report import DAMAGED, failures, memories, progress, write_json
+from mossy.errors import Damaged
 
 __all__ = ["repair", "verify"]
 
@@ -22,6 +24,9 @@ def verify(file: File, key: Key = None, as_json: AsJson = False) -> None:
     with failures():
         with progress("verifying") as tell:
             found = journal.verify(file, key=key, progress=tell)
+        if not found and not found.memories:
+            with suppress(Damaged):
+                keeps_raw(file, key)  # or raises what other commands say of a file that is no memory
         if as_json:
             write_json({"file": str(file), "sound": bool(found), "memories": found.memories, "damage": found.damage})
         elif found:
@@ -52,7 +57,7 @@ def repair(
         else:
             for one in done.lost:
                 typer.echo(f"{file}: lost: {one}")
-            lost = f"{len(done.lost):,} losses" if done.lost else "nothing lost"
+            lost = {0: "nothing lost", 1: "1 loss"}.get(len(done.lost), f"{len(done.lost):,} losses")
             typer.echo(f"{into}: {memories(done.rescued)} rescued from {file}, {lost}.")
         if done.lost:
             raise typer.Exit(DAMAGED)
