@@ -16,7 +16,7 @@ from mossy.cli import interchange
 @pytest.mark.parametrize("out", ["away", "away.jsonl"])
 def test_what_is_exported_is_imported(run, told, life, folder, patterns, out):
     told("forget", life, 3)
-    assert run("export", life, out).stdout == f"life.mossy: 39 memories exported to {out}.\n"
+    assert run("export", life, out).stdout == "life.mossy: 39 memories exported to away.jsonl and away.npz.\n"
     assert {"away.jsonl", "away.npz"} <= {path.name for path in folder.iterdir()}
     done = told("import", "new.mossy", out)
     assert done == {"file": "new.mossy", "added": 39, "merged": 0, "renamed": {}, "memories": 39, "stopped": False}
@@ -27,7 +27,8 @@ def test_what_is_exported_is_imported(run, told, life, folder, patterns, out):
 
 
 def test_what_is_there_is_merged(run, told, life):
-    assert told("export", life, "away") == {"file": life, "out": "away", "exported": 40}
+    out = ["away.jsonl", "away.npz"]
+    assert told("export", life, "away") == {"file": life, "out": out, "exported": 40, "encrypted": False}
     done = told("import", life, "away")
     assert (done["added"], done["merged"], done["memories"]) == (0, 40, 40)
     done = run("import", life, "away")
@@ -82,6 +83,37 @@ def test_what_cannot_be_read_is_named(refused, life, folder):
     assert "away.jsonl" in refused(2, "import", "new.mossy", "away")
     assert len(mossy.open(life, "r")) == 40
     assert not (folder / "new.mossy").exists()
+
+
+def test_nothing_is_overwritten_unless_forced(refused, told, life, folder):
+    (folder / "away.npz").write_text("not to be overwritten")
+    assert "away.npz: it is there already" in refused(2, "export", life, "away")
+    assert (folder / "away.npz").read_text() == "not to be overwritten"
+    assert not (folder / "away.jsonl").exists()
+    assert told("export", life, "away", "--force")["exported"] == 40
+    assert told("import", "new.mossy", "away")["added"] == 40
+
+
+def test_what_is_exported_in_the_clear_is_told(run, told, folder):
+    (folder / "key").write_text("correct horse battery\n")
+    np.save("patterns.npy", np.eye(3))
+    told("store", "life.mossy", "patterns.npy", "--key", "file:key")
+    assert (
+        "The memory is encrypted, these files are not"
+        in run("export", "life.mossy", "away", "--key", "file:key").stdout
+    )
+
+
+def test_an_import_that_fails_leaves_no_memory_that_it_made(refused, told, life, folder):
+    told("export", life, "away")
+    *rest, _ = (folder / "away.jsonl").read_text().splitlines(keepends=True)
+    (folder / "away.jsonl").write_text("".join(rest))
+    before = sorted(path.name for path in folder.iterdir())
+    refused(3, "import", "new.mossy", "away")
+    assert sorted(path.name for path in folder.iterdir()) == before
+    mossy.open("empty.mossy").close()
+    refused(3, "import", "empty.mossy", "away")
+    assert len(mossy.open("empty.mossy", "r")) == 0
 
 
 def test_where_nothing_can_be_written(refused, life):

@@ -79,11 +79,14 @@ def test_what_is_damaged_ends_with_3(folder):
     done = run("recall", "life.mossy", "--like", "1")
     assert (done.returncode, done.stdout) == (3, "")
     assert "memory 0" in done.stderr
-    done = run("stats", "life.mossy")
-    assert done.returncode == 0
-    assert done.stderr.startswith("mossy: warning: ")
-    assert "life.mossy: memory 0" in done.stderr
-    assert done.stderr.count("\n") == 1
+    for command in (["stats"], ["export", "away"], ["recall", "--like", "1", "--no-reinforce"]):
+        name, *more = command
+        done = run(name, "life.mossy", *more)
+        assert done.returncode == 3
+        assert done.stdout
+        assert done.stderr.startswith("mossy: warning: ")
+        assert "life.mossy: memory 0" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_ctrl_c_while_it_waits_for_lines_keeps_what_was_stored(folder):

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from mossy.cli.options import AsJson, Durability, File, Key, Settings, opened, settings_of
-from mossy.cli.report import STOPPED, failures, memories, progress, say, whole, write_json
+from mossy.cli.report import STOPPED, failures, last_words, memories, progress, say, whole, write_json
+from mossy.errors import InvalidParameter, MossyError
 from mossy.memory.interchange.form import files_of
 from mossy.memory.interchange.reading import Export
 
@@ -19,17 +20,26 @@ __all__ = ["export", "import_"]
 def export(
     file: File,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="life or life.jsonl: life.jsonl and life.npz are made.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there.")] = False,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write all memories as JSON Lines, with their arrays in .npz."""
-    with failures():
+    """Write all memories as JSON Lines, with their arrays in .npz.
+
+    An export is never encrypted, even if the memory is.
+    """
+    with failures(reads=True):
+        made = [path for path in files_of(out) if path.exists()]
+        if made and not force:
+            raise InvalidParameter(f"{made[0]}: it is there already; give another name, or --force to replace it.")
         with opened(file, "r", key=key) as memory, progress("exporting") as tell:
             n = memory.export(out, progress=tell)
+        names = [str(out.with_name(path.name)) for path in files_of(out)]
         if as_json:
-            write_json({"file": str(file), "out": str(out), "exported": n})
+            write_json({"file": str(file), "out": names, "exported": n, "encrypted": False})
         else:
-            typer.echo(f"{file}: {memories(n)} exported to {out}.")
+            clear = "" if key is None else " The memory is encrypted, these files are not: whoever has them reads them."
+            typer.echo(f"{file}: {memories(n)} exported to {' and '.join(names)}.{clear}")
 
 
 def import_(
@@ -45,10 +55,13 @@ def import_(
     The memory is made if it is not there. Ctrl-C keeps what was added until then, and says how much.
     """
     before = after = 0
+    made = False
     with failures():
         Export(*files_of(source))  # so that no memory is made for what is no export
+        new = not file.expanduser().exists()
         try:
             with opened(file, new=True, key=key, durability=durability, settings=settings_of(settings)) as memory:
+                made = new
                 before = after = len(memory)
                 with progress("importing") as tell, whole() as check:
 
@@ -61,10 +74,16 @@ def import_(
                     done = memory.import_(source, progress=told)
                 after = len(memory)
         except KeyboardInterrupt:
-            say(f"stopped. {file}: {after - before:,} added. It holds {memories(after)}.")
-            if as_json:
-                write_json({"file": str(file), "added": after - before, "memories": after, "stopped": True})
+            with last_words():
+                say(f"stopped. {file}: {after - before:,} added. It holds {memories(after)}.")
+                if as_json:
+                    write_json({"file": str(file), "added": after - before, "memories": after, "stopped": True})
             raise typer.Exit(STOPPED) from None
+        except MossyError:
+            if made and not after:
+                for path in (file.expanduser(), file.expanduser().with_name(f"{file.name}.arrays")):
+                    path.unlink(missing_ok=True)
+            raise
         if as_json:
             write_json({"file": str(file), **asdict(done), "memories": after, "stopped": False})
         else:
