@@ -26,6 +26,7 @@
     │   ├── NewerLayout                       a newer version of mossy wrote it
     │   ├── Damaged                           a checksum does not fit, or a part is missing
     │   └── WrongKey                          it is encrypted, and this is not its key
+    ├── DamageWarning         (RuntimeWarning) a warning: a part of a file is damaged, and was left out
     └── MissingExtra          (ImportError)   an optional dependency is not installed
 
 Every one is also the built-in kind that a caller would expect, named in brackets.
@@ -36,6 +37,7 @@ from __future__ import annotations
 __all__ = [
     "CannotForget",
     "ClosedMemory",
+    "DamageWarning",
     "Damaged",
     "EmptyBatch",
     "EmptyMemory",
@@ -160,6 +162,10 @@ class Damaged(JournalError):
 
 class WrongKey(JournalError):
     """The file is encrypted, and no key or another key was given."""
+
+
+class DamageWarning(MossyError, RuntimeWarning):
+    """A warning: a part of a file that was opened to read is damaged and left out, or the end of its log is torn."""
 
 
 class MissingExtra(MossyError, ImportError):

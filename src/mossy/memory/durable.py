@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.clock import Clock
-from mossy.errors import ClosedMemory, Damaged, ForgetPending, JournalError
+from mossy.errors import ClosedMemory, Damaged, DamageWarning, ForgetPending, JournalError
 from mossy.journal import BLOCK, ROWS, Chunk, Journal, Sidecar, named, readers_of
 from mossy.memory.catalog import GONE, LONG, PINNED, SHORT, USED
 
@@ -33,7 +33,7 @@ SHORT_ENTRY = np.dtype([("id", "<i8"), ("flags", "u1")])
 NO_IDS: Ids = np.empty(0, np.int64)
 
 
-def _warn(message: str) -> None:
+def _warn(message: str, kind: type[Warning]) -> None:
     """Warn at the line of the program that called mossy."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").split(".")[0] in (
@@ -41,7 +41,7 @@ def _warn(message: str) -> None:
         "contextlib",
     ):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, RuntimeWarning, stacklevel=level + 1)
+    warnings.warn(message, kind, stacklevel=level + 1)
 
 
 @final
@@ -178,7 +178,7 @@ class Durable:
                 self.flush(store, now)
             except JournalError as error:
                 self._written = time.monotonic()
-                _warn(f"reinforcement is not on disk yet: {error}")
+                _warn(f"reinforcement is not on disk yet: {error}", RuntimeWarning)
 
     def tidy(self, store: Store) -> None:
         """Write the file anew if most of its rows are empty, and bring the sidecar up to date."""
@@ -295,12 +295,12 @@ class Durable:
                 if sidecar is not None and self.writes:
                     sidecar.remove()
         if self.journal.lost:
-            _warn(self.journal.lost)
+            _warn(self.journal.lost, DamageWarning)
             self.journal.settle()
         if self.damage:
             if self.writes:
                 raise Damaged(self._told())
-            _warn(self._told())
+            _warn(self._told(), DamageWarning)
         self._current = store
         return store
 
@@ -375,7 +375,7 @@ class Durable:
         store.catalog.next_id = journal.head.next_id
         self._apply_entries(store, now)
         if self.damage:
-            _warn(self._told())
+            _warn(self._told(), DamageWarning)
         return True
 
     def _apply(self, store: Store, blocks: Ids, content: NDArray[Any]) -> None:
