@@ -28,7 +28,7 @@ def export(
 
     An export is never encrypted, even if the memory is.
     """
-    with failures(reads=True):
+    with failures():
         made = [path for path in files_of(out) if path.exists()]
         if made and not force:
             raise InvalidParameter(f"{made[0]}: it is there already; give another name, or --force to replace it.")

@@ -61,7 +61,7 @@ def recall(
 
     Without --no-reinforce, what is recalled becomes stronger.
     """
-    with failures(reads=no_reinforce):
+    with failures():
         cues_of = _cues(cue, like, format, reading(payload, ignore, size, colour))
         with opened(file, "r" if no_reinforce else "a", key=key) as memory:
             answers = _recall(memory, cues_of(memory).masked(known), k, not no_reinforce)

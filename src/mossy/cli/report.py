@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from mossy.errors import Damaged, InvalidInput, MossyError, NotAMemory, UnknownMemory, WrongKey
+from mossy.errors import Damaged, DamageWarning, InvalidInput, MossyError, NotAMemory, UnknownMemory, WrongKey
 from mossy.memory.interchange.form import as_text
 
 __all__ = [
@@ -59,28 +59,23 @@ SHELL = {
 
 
 @contextmanager
-def failures(*, reads: bool = False) -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Turn errors of mossy and Ctrl-C into one line on standard error and an exit code; warnings into a line as well.
 
     1: it did not work; 2: what was given cannot be used; 3: the file is damaged; 130: Ctrl-C.
-
-    Parameters
-    ----------
-    reads
-        Whether the block only reads a memory. It is warned of damage then, and of nothing else.
     """
-    warned = False
+    damaged = False
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        nonlocal warned
-        warned = True
+        nonlocal damaged
+        damaged = damaged or isinstance(message, DamageWarning)
         say(f"warning: {message}")
 
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield
-        if reads and warned:
+        if damaged:
             raise typer.Exit(DAMAGED)
     except KeyboardInterrupt:
         with last_words():

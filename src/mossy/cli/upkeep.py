@@ -55,7 +55,7 @@ def stats(file: File, key: Key = None, as_json: AsJson = False) -> None:
 
     A memory may be in short-term and in long-term memory at once, and is then counted in both.
     """
-    with failures(reads=True):
+    with failures():
         with opened(file, "r", key=key, settings={"keep_raw": keeps_raw(there(file), key)}) as memory:
             told = asdict(memory.stats())
         if as_json:
