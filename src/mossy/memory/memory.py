@@ -25,7 +25,7 @@ from mossy.memory.durable import Durable
 from mossy.memory.interchange import export, import_
 from mossy.memory.interchange.form import Progress
 from mossy.memory.payloads import as_payloads
-from mossy.memory.results import Consolidation, Imported, Replay, Stats, Stored
+from mossy.memory.results import Consolidation, Imported, Replay, Stats, Stored, stats_of
 from mossy.memory.store import Store
 from mossy.memory.storing import store_batch
 from mossy.recall import Recall, lone
@@ -42,7 +42,7 @@ COMPLETION = 8  # steps of completion of a partial cue, unless set
 
 @final
 class Memory:
-    """A short-term and a long-term memory in this process.
+    """A short-term and a long-term memory: in this process, or, as ``mossy.open`` gives it, in a file.
 
     One store holds every memory. Short-term memory is a bounded set of ids over it: what was just stored or
     recalled. When it is full, its least strong member leaves; leaving, or ``consolidate``, makes a memory long-term.
@@ -170,8 +170,8 @@ class Memory:
         -------
         int or array
             The id, or the ids ``(n,)``; of what was there already, its own. New ids rise and are never used again. Of
-            a batch larger than the capacity, or than
-            short-term memory where only the frequent is kept, the first are gone already.
+            a batch larger than the capacity, or than short-term memory where only the frequent is kept, the first are
+            gone already.
 
         Raises
         ------
@@ -460,25 +460,7 @@ class Memory:
     def stats(self) -> Stats:
         """Return what the memory holds and how it is set."""
         with self._held():
-            store = self._store
-            return Stats(
-                memories=len(self),
-                short_term=len(self._store.short.rows),
-                long_term=self._store.catalog.having(LONG),
-                pinned=self._store.catalog.having(PINNED),
-                capacity=self._configuration.capacity,
-                d=self._store.index.d,
-                d_value=self._store.index.d_value,
-                bytes=store.nbytes,
-                bytes_of_patterns=self._store.index.bytes_of_patterns,
-                similarity=self._store.index.similarity.name,
-                separation=self._store.index.separation.name,
-                beta=self._store.index.beta,
-                law=store.strengths.law.name,
-                keep=self._configuration.keep,
-                file=None if store.durable is None else str(store.durable.journal.path),
-                bytes_on_disk=0 if store.durable is None else store.durable.journal.nbytes,
-            )
+            return stats_of(self._store, self._configuration)
 
     def __repr__(self) -> str:
         index = self._store.index

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Consolidation", "Imported", "Replay", "Stats", "Stored"]
+from mossy.memory.catalog import LONG, PINNED
+from mossy.memory.configuration import Configuration
+from mossy.memory.store import Store
+
+__all__ = ["Consolidation", "Imported", "Replay", "Stats", "Stored", "stats_of"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,26 @@ class Stats:
     keep: str
     file: str | None = None
     bytes_on_disk: int = 0
+
+
+def stats_of(store: Store, configuration: Configuration) -> Stats:
+    """Return what a store holds, and how it is set."""
+    index, journal = store.index, None if store.durable is None else store.durable.journal
+    return Stats(
+        memories=len(index),
+        short_term=len(store.short.rows),
+        long_term=store.catalog.having(LONG),
+        pinned=store.catalog.having(PINNED),
+        capacity=configuration.capacity,
+        d=index.d,
+        d_value=index.d_value,
+        bytes=store.nbytes,
+        bytes_of_patterns=index.bytes_of_patterns,
+        similarity=index.similarity.name,
+        separation=index.separation.name,
+        beta=index.beta,
+        law=store.strengths.law.name,
+        keep=configuration.keep,
+        file=None if journal is None else str(journal.path),
+        bytes_on_disk=0 if journal is None else journal.nbytes,
+    )
