@@ -72,7 +72,6 @@ class TestPermissions:
         assert self.as_nobody(open_to_all) == {"a": "ReadOnly", "r": [20, "number 5"]}
         assert {file.name: file.read_bytes() for file in open_to_all.iterdir()} == before
 
-    @pytest.mark.xfail(strict=True, reason="opening does not ask whether the file may be written")
     def test_a_file_that_can_only_be_read_in_a_folder_that_can_be_written(self, open_to_all):
         fill(open_to_all / "life.mossy")
         open_to_all.chmod(0o777)
@@ -196,7 +195,6 @@ def test_a_closed_memory_answers_nothing_by_name(path):
         assert "Memory" in repr(memory)
 
 
-@pytest.mark.xfail(strict=True, reason="flush says ReadOnly after a refused pin")
 def test_a_reader_changes_nothing(path):
     fill(path)
     before = path.read_bytes()

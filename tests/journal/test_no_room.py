@@ -186,11 +186,6 @@ CALLS: dict[str, Any] = {
     "consolidate": lambda memory: memory.consolidate(),
 }
 
-BUGS = {
-    "store, some there, pinned": pytest.mark.xfail(strict=True, reason="it is two commits"),
-    "consolidate": pytest.mark.xfail(strict=True, reason="merged ids are not written a second time"),
-}
-
 
 class TestFailingCommits:
     """The disk fails at every place where something is written, one after the other."""
@@ -200,7 +195,7 @@ class TestFailingCommits:
         with small(LAG=1e9):
             yield
 
-    @pytest.mark.parametrize("name", [pytest.param(name, marks=BUGS.get(name, ())) for name in CALLS])
+    @pytest.mark.parametrize("name", list(CALLS))
     def test_nothing_of_a_call_that_fails_is_done(self, path, monkeypatch, name):
         call = CALLS[name]
         settings: dict[str, Any] = {"duplicates": "reinforce" if "there" in name else "keep", "links": 2}

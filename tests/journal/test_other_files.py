@@ -45,7 +45,6 @@ class TestOtherFiles:
         assert path.read_bytes() == content
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
-    @pytest.mark.xfail(strict=True, reason="SQLite takes a file of one byte for an empty one")
     def test_a_file_of_one_byte(self, path):
         self.test_a_file_of_another_kind(path, b"x", "r")
         self.test_a_file_of_another_kind(path, b"x", "a")

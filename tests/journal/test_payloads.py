@@ -179,13 +179,11 @@ REFUSED = {
     "variable strings": np.array(["a"], dtype=np.dtypes.StringDType()),
 }
 
-BUGS = {"long number": pytest.mark.xfail(strict=True, reason="it cannot be named, since its digits are too many")}
-
 
 class TestRefused:
     """Each by name; nothing of it, and nothing of its batch, is stored."""
 
-    @pytest.mark.parametrize("name", [pytest.param(name, marks=BUGS.get(name, ())) for name in REFUSED])
+    @pytest.mark.parametrize("name", list(REFUSED))
     @pytest.mark.parametrize("batch", [False, True])
     def test_what_cannot_be_kept(self, memory, name, batch):
         before, next_id = memory.ids.tolist(), memory._store.catalog.next_id

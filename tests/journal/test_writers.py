@@ -127,7 +127,6 @@ class TestWriters:
             other.close()
             memory.store(KEYS[30])
 
-    @pytest.mark.xfail(strict=True, reason="an opening that fails leaves it to the garbage collector")
     def test_no_file_is_left_open(self, path):
         def opened() -> int:
             return sum(str(path) in os.readlink(link) for link in links_of_process())

@@ -80,14 +80,20 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     if mode == "r" and not os.access(path.parent, os.W_OK) and not any(file.exists() for file in beside):
         location += "&immutable=1"  # nobody has it open, and SQLite may not make here what it needs to watch for that
     connection = sqlite3.connect(location, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size = -{CACHE}")
-    if mode == "r":
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE}")
+        if mode == "r":
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def prepare_to_write(connection: sqlite3.Connection, path: Path, durability: str) -> None:
     """Set a connection to a file of ours, or an empty one, as writing needs it."""
+    if not os.access(path, os.W_OK):  # SQLite would open it to read, and say so only when something is stored
+        raise ReadOnly(f"{path}: it may not be written; change its permissions, or open it with mode='r'.")
     connection.execute(f"PRAGMA page_size = {PAGE}")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA auto_vacuum = NONE")

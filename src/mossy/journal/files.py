@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mossy.errors import Damaged, JournalError, MossyError, NoRoom, ReadOnly
+from mossy.errors import Damaged, JournalError, MossyError, NoRoom, NotAMemory, ReadOnly
 
 __all__ = ["check_one_name", "check_remains", "identity", "on_disk", "sync_folder"]
+
+SMALLEST = 512  # bytes of the smallest page of SQLite, which takes what is shorter for nothing
 
 # What the system reports, and what that is for a user.
 NAMED: dict[int, tuple[type[JournalError], str]] = {
@@ -64,7 +66,10 @@ def check_remains(path: Path, noted: bool) -> None:
 
     ``noted`` is whether a writer that died has left a note in the lock.
     """
-    if path.exists() and path.stat().st_size:
+    size = path.stat().st_size if path.exists() else 0
+    if 0 < size < SMALLEST:
+        raise NotAMemory(f"{path}: it has {size} bytes, and is not a file of mossy's, or is cut off.")
+    if size:
         return
     beside = [path.with_name(path.name + end) for end in (("-wal", ".arrays") if path.exists() else ("-wal",))]
     remains = [file.name for file in beside if file.exists() and file.stat().st_size]

@@ -112,7 +112,9 @@ def _as_plain(value: Any) -> Any:
 
 
 def _short(payload: Any) -> str:
-    text = repr(payload) if not isinstance(payload, list | dict) else f"a {type(payload).__name__}"
+    if isinstance(payload, int | list | dict):  # a number may have too many digits to be written out
+        return f"a {type(payload).__name__}"
+    text = repr(payload)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import InvalidParameter, NotAMemory
-from mossy.journal.connection import check_path, connect, named
+from mossy.journal.connection import check_path, named
 from mossy.journal.files import on_disk, sync_folder
 from mossy.journal.journal import Journal
 from mossy.journal.layout import BLOCK, GONE
 from mossy.journal.packing import unpack
 from mossy.journal.remains import STATE, Contents, Pages, look_through
 from mossy.journal.seal import as_secret
-from mossy.journal.verify import Progress, is_torn, layout_of, spans
+from mossy.journal.verify import Progress, is_out_of_reach, is_torn, layout_of, looking, spans
 
 __all__ = ["Repaired", "repair"]
 
@@ -81,7 +81,7 @@ def repair(
     file, new, secret = check_path(path), check_path(into), as_secret(key)
     if not file.exists():
         raise NotAMemory(f"{file}: it is not there; give the file of a memory.")
-    with _unfinished(new) as unfinished, named(file), _held(file), Pages(file) as pages:
+    with _unfinished(new) as unfinished, named(file), Pages(file) as pages, _held(file):
         tell = _telling(progress, 2 * len(pages))
         contents = Contents(file, look_through(pages, lambda done, _: tell(done)), secret)
         if not contents:
@@ -207,11 +207,11 @@ def _held(path: Path) -> Iterator[None]:
     """Keep a writer from moving its log into the file meanwhile, where SQLite can open that at all."""
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(closing(connect(path, "r")))
+            connection = stack.enter_context(closing(looking(path)))
             connection.execute("BEGIN")
             layout_of(path, connection)
         except sqlite3.DatabaseError as error:
-            if not is_torn(error):
+            if not is_torn(error) and not is_out_of_reach(path, error):
                 raise
         yield
 

@@ -13,24 +13,26 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
+from urllib.parse import quote
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import Damaged, NewerLayout, NotAMemory, WrongKey
-from mossy.journal.connection import check_path, connect, named
+from mossy.journal.connection import WAIT, check_path, named
+from mossy.journal.files import on_disk
 from mossy.journal.layout import APPLICATION, BLOCK, GONE, LAYOUT, MIGRATIONS, state_dtype
 from mossy.journal.lock import left_note
-from mossy.journal.meta import Head
+from mossy.journal.meta import SPARED, Head
 from mossy.journal.packing import unpack
 from mossy.journal.payload import decode
-from mossy.journal.remains import MAGIC, Pages, Row, look_through
+from mossy.journal.remains import MAGIC, Log, Pages, Row, is_open_here, look_through
 from mossy.journal.rows import Width, crc_of_row, crc_of_state, is_whole, place_of
 from mossy.journal.seal import Seal, as_secret, seal_for
 from mossy.journal.sidecar import ROWS, Sidecar
 
-__all__ = ["Progress", "Verified", "is_torn", "layout_of", "spans", "verify"]
+__all__ = ["Progress", "Verified", "is_out_of_reach", "is_torn", "layout_of", "looking", "spans", "verify"]
 
 Ids = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -41,6 +43,7 @@ TOLD = 1024  # rows after which progress is told
 TRIES, PAUSE = 5, 0.05  # how often, and after how many seconds, what a writer may just be writing is read again
 TORN = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ", "SQLITE_FORMAT", "SQLITE_MISUSE")
 ENTRIES = {
+    "salt": "the salt of the encryption",
     "configuration": "the configuration",
     "head": "the count of the memories",
     "short": "the list of short-term memory",
@@ -93,15 +96,24 @@ def verify(path: str | os.PathLike[str], key: str | None = None, progress: Progr
     if not file.exists():
         raise NotAMemory(f"{file}: it is not there; give the file of a memory.")
     check = _Check(file, secret, progress or (lambda done, total: None))
-    with named(file):
+    with named(file), on_disk(file):
         try:
-            with closing(connect(file, "r")) as connection:
+            with closing(looking(file)) as connection:
                 memories = check.by_sqlite(connection)
         except sqlite3.DatabaseError as error:
-            if not is_torn(error):
+            if not is_torn(error) and not is_out_of_reach(file, error):
                 raise
             memories = check.by_pages(error)
     return Verified(memories, check.damage)
+
+
+def looking(path: Path) -> sqlite3.Connection:
+    """Open a file to read that is not to be changed: its log stays as it is, also when nobody else has it open."""
+    location = f"file:{quote(str(path))}?mode=ro"
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+    if not os.access(path.parent, os.W_OK) and not any(file.exists() for file in beside):
+        location += "&immutable=1"  # nobody has it open, and SQLite may not make here what it needs to watch for that
+    return sqlite3.connect(location, uri=True, timeout=WAIT, isolation_level=None)
 
 
 class _Source(Protocol):
@@ -130,10 +142,20 @@ class _Tables:
 
     @property
     def entries(self) -> dict[str, bytes | None]:
-        return {
-            name: content if isinstance(content, bytes) and crc32(content, crc32(name.encode())) == crc else None
-            for name, content, crc in self._execute("SELECT * FROM meta")
-        }
+        return self._entries("SELECT * FROM meta")
+
+    @property
+    def spare(self) -> dict[str, bytes | None]:
+        """The second copies of what nothing could be read without."""
+        return self._entries("SELECT * FROM spare")
+
+    def _entries(self, query: str) -> dict[str, bytes | None]:
+        entries: dict[str, bytes | None] = {}
+        for name, content, crc in self._execute(query):
+            if isinstance(name, str):
+                sound = isinstance(content, bytes) and crc32(content, crc32(os.fsencode(name))) == crc
+                entries[name] = content if sound else None
+        return entries
 
     def rows(self) -> Iterable[Row]:
         return self._execute("SELECT * FROM memory ORDER BY id")
@@ -153,7 +175,7 @@ class _Check:
         self.damage: list[str] = []
         self._path, self._secret, self._tell = path, secret, tell
         self._left = left_note(path)  # before the file is read, so that no writer's is ahead of what is found there
-        self._structure: list[str] = []
+        self._structure = _altered(path)
         self._seal: Seal | None = None
         self._head: Head | None = None
         self._lineage = b""
@@ -170,18 +192,21 @@ class _Check:
         self._look_at_structure(connection)
         self._look_at_log()
         self.damage = list(self._structure)
-        memories = self._look_at_content(_Tables(connection))
+        tables = _Tables(connection)
+        memories = self._look_at_content(tables)
+        for name in SPARED:
+            if name in tables.entries and tables.spare.get(name) is None:
+                self.damage.append(f"the second copy of {ENTRIES[name]} is missing, or does not fit its checksum")
         connection.execute("COMMIT")
         self._look_at_sidecar(lambda: _version(connection) != before)
         return memories
 
-    def by_pages(self, error: Exception) -> int:
+    def by_pages(self, error: sqlite3.DatabaseError) -> int:
         """Check what is left of a file that SQLite cannot read, and return how many memories are intact."""
-        size = self._path.stat().st_size
-        told = "it is empty" if not size else f"its structure is torn: SQLite cannot read it ({error})"
-        self._look_at_header()
+        if is_torn(error):
+            self._structure.append(f"its structure is torn: SQLite cannot read it ({error})")
         self._look_at_log()
-        self.damage = [*dict.fromkeys([told, *self._structure])]
+        self.damage = [*dict.fromkeys(self._structure)]
         with Pages(self._path) as pages:
             remains = look_through(pages, self._tell)
             if not remains:
@@ -198,7 +223,6 @@ class _Check:
         (kind,) = connection.execute("PRAGMA application_id").fetchone()
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
         tables = _tables(connection)
-        self._look_at_header()
         if known is not None and kind != APPLICATION:
             self._structure.append("its header does not say any more that it is a file of mossy's")
         if known is not None and layout != known:
@@ -211,19 +235,12 @@ class _Check:
             if message != "ok":
                 self._structure += [f"its structure: {line}" for line in message.splitlines() if line[:1] != "*"]
 
-    def _look_at_header(self) -> None:
-        with Pages(self._path) as pages:
-            header = pages.header
-        altered = [at for at, told in HEADER if header[at : at + len(told)] != told]
-        if header and altered:
-            self._structure.append(f"its header is altered, from byte {altered[0]} on")
-
     def _look_at_log(self) -> None:
         """Name a log that is torn. What a writer is just writing looks so for a moment, and is then looked at again."""
         seen: list[int | None] = []
         while len(seen) < TRIES:
-            with Pages(self._path) as pages:
-                seen.append(pages.torn)
+            with closing(Log(self._path)) as log:
+                seen.append(log.torn)
             if seen[-1] is None:
                 return
             time.sleep(PAUSE)
@@ -251,6 +268,8 @@ class _Check:
         told, closed = {}, []
         for name, words in ENTRIES.items():
             content = entries.get(name)
+            if name == "salt":  # it is not encrypted itself, and was looked at
+                continue
             if content is None:
                 self.damage.append(f"{words} is missing, or does not fit its checksum")
             elif self._seal is not None:
@@ -425,6 +444,19 @@ def _records(seal: Seal, block: int, content: bytes, dtype: np.dtype[Any]) -> ND
     return np.frombuffer(content, dtype) if len(content) == BLOCK * dtype.itemsize else None
 
 
+def _altered(path: Path) -> list[str]:
+    """Name what is altered in the header, as far as SQLite does not look at it.
+
+    Where this process has the file open that is left out, since closing it again would take SQLite's locks away.
+    """
+    header = b""
+    if not is_open_here(path):
+        with path.open("rb") as file:
+            header = file.read(HEADER[-1][0] + 4)
+    altered = [at for at, told in HEADER if header[at : at + len(told)] != told]
+    return [f"its header is altered, from byte {altered[0]} on"] if header and altered else []
+
+
 def _version(connection: sqlite3.Connection) -> int:
     """Return a number that changes when another connection has written."""
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -447,6 +479,12 @@ def _tables_of(layout: int) -> set[tuple[str, str, str]]:
 def is_torn(error: sqlite3.DatabaseError) -> bool:
     """Return whether SQLite says that the file is damaged, and not that it cannot be read just now."""
     return getattr(error, "sqlite_errorname", "").startswith(TORN)
+
+
+def is_out_of_reach(path: Path, error: sqlite3.DatabaseError) -> bool:
+    """Return whether SQLite cannot read a file only because it may not write beside it, where the log needs that."""
+    code = getattr(error, "sqlite_errorname", "")
+    return not os.access(path.parent, os.W_OK) and code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
 
 
 def layout_of(path: Path, connection: sqlite3.Connection) -> int | None:

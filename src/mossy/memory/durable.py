@@ -69,7 +69,7 @@ class Durable:
         self._written = time.monotonic()
         self._current: Store | None = None
         self._covered = -1  # the last id in the sidecar
-        self._renamings = -1  # of the catalog, when it was written
+        self._renamings = self._renaming = -1  # of the catalog, when it was written, and as it is being written
         self._epoch = -1
 
     @property
@@ -213,6 +213,7 @@ class Durable:
 
     def _clear(self) -> None:
         self._dirty, self._let_go, self._pending = [], [], False
+        self._renamings = self._renaming
         self._written = time.monotonic()
 
     def _write(self, store: Store, now: float, without: Rows | None = None) -> None:
@@ -232,7 +233,7 @@ class Durable:
         if catalog.renamings != self._renamings or gone.intersection(catalog.merged):
             pairs = [(one, name) for name, ids in catalog.merged.items() if name not in gone for one in ids]
             journal.put("merged", np.array(pairs, "<i8").tobytes())
-            self._renamings = -1 if gone else catalog.renamings
+            self._renaming = -1 if gone else catalog.renamings
         journal.head.latest = max(journal.head.latest, now)
 
     def _content(self, store: Store, blocks: Ids, without: Rows) -> NDArray[Any]:
@@ -286,6 +287,7 @@ class Durable:
             return self._rebuild(configuration, now)
 
     def _rebuild(self, configuration: Configuration, now: float) -> Store:
+        self._renaming = -1
         self._clear()
         with named(self.journal.path):
             for sidecar in (self.journal.sidecar, None):

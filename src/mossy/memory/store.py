@@ -116,6 +116,7 @@ class Store:
 
     def pin(self, rows: Rows, pinned: bool, now: float) -> None:
         """Pin ``rows`` or take that back, and see it onto the disk."""
+        self.check_writes()
         with self.pinning(rows, pinned):
             if self.durable is not None:
                 self.durable.flush(self, now)
@@ -123,15 +124,14 @@ class Store:
     @contextmanager
     def pinning(self, rows: Rows, pinned: bool = True) -> Iterator[None]:
         """Pin ``rows`` in the block, which writes that; if it cannot, they are as they were."""
-        flags = self.catalog.flags
-        ids, before = self.catalog.ids[rows], flags[rows]
-        flags[rows] = before | PINNED if pinned else before & ~PINNED
+        ids, before = self.catalog.ids[rows], self.catalog.flags[rows]
+        self.catalog.flags[rows] = before | PINNED if pinned else before & ~PINNED
         if self.durable is not None:
             self.durable.note(ids)
         try:
             yield
         except BaseException:
-            flags[rows] = before
+            self.catalog.flags[rows] = before
             raise
 
     def merged(self, rows: Rows) -> None:

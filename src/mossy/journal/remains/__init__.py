@@ -2,7 +2,7 @@
 
 from mossy.journal.remains.contents import DEFAULTS, STATE, Contents
 from mossy.journal.remains.copies import Copies
-from mossy.journal.remains.pages import MAGIC, Pages
+from mossy.journal.remains.pages import MAGIC, Log, Pages, is_open_here
 from mossy.journal.remains.remains import Remains, Row, look_through
 
 __all__ = [
@@ -11,8 +11,10 @@ __all__ = [
     "STATE",
     "Contents",
     "Copies",
+    "Log",
     "Pages",
     "Remains",
     "Row",
+    "is_open_here",
     "look_through",
 ]

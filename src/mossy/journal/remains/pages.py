@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mossy.journal.layout import PAGE
 
-__all__ = ["LARGEST", "MAGIC", "Cell", "Image", "Pages"]
+__all__ = ["LARGEST", "MAGIC", "Cell", "Image", "Log", "Pages", "is_open_here"]
 
 MAGIC = b"SQLite format 3\0"
 LARGEST = 1 << 16  # bytes of a page
@@ -59,13 +59,81 @@ class Cell(NamedTuple):
 class _Frame(NamedTuple):
     page: int
     commit: bool
-    salt: bytes
     sound: bool
 
 
 @final
+class Log:
+    """The frames of a log, up to the last commit.
+
+    Those of one generation share a salt: behind a damaged frame, where SQLite does not look, one sees by it what was
+    committed.
+
+    Parameters
+    ----------
+    path
+        The file; its log lies beside it, if there is one.
+    size
+        The bytes of a page, if the log does not tell them.
+
+    Attributes
+    ----------
+    pages
+        The number of the page in each frame.
+    sure
+        How many frames SQLite sees.
+    torn
+        The first damaged frame before the last commit, None if there is none.
+    """
+
+    def __init__(self, path: Path, size: int = PAGE) -> None:
+        try:
+            self._file: int | None = os.open(path.with_name(path.name + "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._file = None
+        self._size = size
+        frames = [] if self._file is None else self._read_all()
+        self.sure = max((i + 1 for i, frame in enumerate(frames) if frame.commit and frame.sound), default=0)
+        self.pages = [frame.page for frame in frames]
+        self.torn = None if self.sure == len(frames) else self.sure
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def content(self, number: int) -> bytes:
+        """Return the page in a frame."""
+        return self._frame(number)[FRAME_HEADER:].ljust(self._size, b"\0")
+
+    def _frame(self, number: int) -> bytes:
+        length = FRAME_HEADER + self._size
+        return b"" if self._file is None else os.pread(self._file, length, LOG_HEADER + number * length)
+
+    def _read_all(self) -> list[_Frame]:
+        header = b"" if self._file is None else os.pread(self._file, LOG_HEADER, 0)
+        words = LOG_MAGIC.get(header[:4], "<u4")
+        state = _checksum(np.frombuffer(header[:24].ljust(24, b"\0"), words), np.zeros(2, np.uint32))
+        sound = header[:4] in LOG_MAGIC and len(header) == LOG_HEADER and state.astype(">u4").tobytes() == header[24:]
+        if sound:
+            self._size = int.from_bytes(header[8:12], "big")
+        salt = header[16:24] if sound else b""
+        frames: list[_Frame] = []
+        while len(content := self._frame(len(frames))) == FRAME_HEADER + self._size:
+            page, commit, own, checksum = FRAME.unpack_from(content)
+            state = _checksum(np.frombuffer(content[:8], words), state)
+            state = _checksum(np.frombuffer(content[FRAME_HEADER:], words), state)
+            sound = sound and own == salt and state.astype(">u4").tobytes() == checksum
+            salt = salt or own
+            frames.append(_Frame(page, commit > 0 and own == salt, sound))
+        last = max((i + 1 for i, frame in enumerate(frames) if frame.commit), default=0)
+        return frames[:last]
+
+
+@final
 class Pages:
-    """The pages of one file.
+    """The pages of one file and of its log.
 
     Parameters
     ----------
@@ -76,30 +144,33 @@ class Pages:
     ----------
     size
         The bytes of a page.
-    torn
-        The number of the first frame of the log that is damaged although later ones were committed, else None.
+    header
+        The beginning of the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._log = _opened(path.with_name(path.name + "-wal"))
-        start = self._file.read(HEADER)
-        self.size, reserved = _sizes(start)
+        self._path = path
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.header = os.pread(self._file, HEADER, 0)
+        self.size, reserved = _sizes(self.header)
         self._usable = self.size - reserved
-        self._in_file = -(-os.fstat(self._file.fileno()).st_size // self.size)
-        self._frames, self.torn = self._read_log()
-        self._latest = {frame.page: self._in_file + i for i, frame in enumerate(self._frames)}
-        self._latest_sure = {frame.page: self._in_file + i for i, frame in enumerate(self._frames) if frame.sound}
+        self._in_file = -(-os.fstat(self._file).st_size // self.size)
+        self._log = Log(path, self.size)
+        self._latest = {page: self._in_file + i for i, page in enumerate(self._log.pages)}
+        self._latest_sure = {page: self._in_file + i for i, page in enumerate(self._log.pages[: self._log.sure])}
         self._cached = lru_cache(CACHED)(self._read)
 
     def close(self) -> None:
-        """Close the files."""
-        self._file.close()
-        if self._log is not None:
-            self._log.close()
+        """Close the files; the first only if nothing else in this process has it open.
+
+        Closing any handle of a file takes all locks away that this process has on it, SQLite's too.
+        """
+        self._log.close()
+        if not is_open_here(self._path, self._file):
+            os.close(self._file)
 
     def __len__(self) -> int:
-        return self._in_file + len(self._frames)
+        return self._in_file + len(self._log.pages)
 
     def __enter__(self) -> Pages:
         return self
@@ -111,19 +182,13 @@ class Pages:
         """Yield every page there is: those of the file, and then those of the log, the latest last."""
         return (self.image(number) for number in range(len(self)))
 
-    @property
-    def header(self) -> bytes:
-        """The beginning of the first page, as it was written last; nothing if there is none."""
-        page = self._page(1, True)
-        return b"" if page is None else page[:HEADER]
-
     def image(self, number: int) -> Image:
         """Return one page."""
         content = self._cached(number)
         if number < self._in_file:
             return Image(number, number + 1, True, content)
-        frame = self._frames[number - self._in_file]
-        return Image(number, frame.page, frame.sound, content)
+        frame = number - self._in_file
+        return Image(number, self._log.pages[frame], frame < self._log.sure, content)
 
     def places(self, image: Image) -> tuple[int, list[int]]:
         """Return of what kind a page is, and where its cells begin; no cells of a page that has none to read."""
@@ -224,44 +289,9 @@ class Pages:
         return self._cached(page - 1 if number is None else number)
 
     def _read(self, number: int) -> bytes:
-        file, place = self._file, number * self.size
-        if number >= self._in_file and self._log is not None:
-            file, place = self._log, self._place_of_frame(number - self._in_file) + FRAME_HEADER
-        return os.pread(file.fileno(), self.size, place).ljust(self.size, b"\0")
-
-    def _place_of_frame(self, number: int) -> int:
-        return LOG_HEADER + number * (FRAME_HEADER + self.size)
-
-    def _read_log(self) -> tuple[list[_Frame], int | None]:
-        """Return the frames of the log up to the last commit, and which is the first that is damaged, if any.
-
-        Those of one generation of the log share a salt: after a damaged frame one sees by it what was committed.
-        """
-        if self._log is None:
-            return [], None
-        header = os.pread(self._log.fileno(), LOG_HEADER, 0)
-        words = LOG_MAGIC.get(header[:4], "<u4")
-        told = np.frombuffer(header[:24].ljust(24, b"\0"), words)
-        state = _checksum(told, np.zeros(2, np.uint32))
-        sound = header[:4] in LOG_MAGIC and len(header) == LOG_HEADER and state.astype(">u4").tobytes() == header[24:32]
-        frames: list[_Frame] = []
-        salt = header[16:24] if sound else b""
-        while len(content := self._read_frame(len(frames))) == FRAME_HEADER + self.size:
-            page, commit, own, checksum = FRAME.unpack_from(content)
-            state = _checksum(np.frombuffer(content[:8], words), state)
-            state = _checksum(np.frombuffer(content[FRAME_HEADER:], words), state)
-            sound = sound and own == salt and state.astype(">u4").tobytes() == checksum
-            salt = salt or own
-            frames.append(_Frame(page, commit > 0, own, sound))
-        commits = [i for i, frame in enumerate(frames) if frame.commit and frame.salt == salt]
-        sure = max((i + 1 for i in commits if frames[i].sound), default=0)
-        frames = [frame._replace(sound=i < sure) for i, frame in enumerate(frames[: commits[-1] + 1 if commits else 0])]
-        return frames, None if sure == len(frames) else sure
-
-    def _read_frame(self, number: int) -> bytes:
-        if self._log is None:
-            return b""
-        return os.pread(self._log.fileno(), FRAME_HEADER + self.size, self._place_of_frame(number))
+        if number >= self._in_file:
+            return self._log.content(number - self._in_file)
+        return os.pread(self._file, self.size, number * self.size).ljust(self.size, b"\0")
 
 
 def _sizes(start: bytes) -> tuple[int, int]:
@@ -272,11 +302,16 @@ def _sizes(start: bytes) -> tuple[int, int]:
     return (size, start[20]) if sound else (PAGE, 0)
 
 
-def _opened(path: Path) -> Any:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return None
+def is_open_here(path: Path, but: int = -1) -> bool:
+    """Return whether this process has a file open, by another handle than ``but``."""
+    there = os.stat(path)
+    for name in os.listdir("/dev/fd"):
+        try:
+            if int(name) != but and os.path.samestat(os.fstat(int(name)), there):
+                return True
+        except OSError:  # that of the folder that was listed
+            continue
+    return False
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------

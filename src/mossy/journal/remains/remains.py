@@ -116,7 +116,7 @@ class _Search:
 
     def look(self, image: Image) -> None:
         """Take in what a page holds; of one that is damaged itself, whatever in it looks like a row and is one."""
-        if not any(image.content[:1024]) and not any(image.content):
+        if not image.content.strip(b"\0"):
             return
         pages = self._remains.pages
         kind, cells = pages.places(image)
