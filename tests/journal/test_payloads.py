@@ -101,7 +101,6 @@ class TestRoundTrips:
             ({"n": np.int64(3), "x": np.float64(0.5)}, {"n": 3, "x": 0.5}),
             (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
         ],
-        ids=repr,
     )
     def test_what_comes_back_as_the_like(self, memory, payload, back):
         id = memory.store(np.random.default_rng(memory.stats().memories + 2 * 10**6).normal(size=4), payload=payload)
