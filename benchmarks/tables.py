@@ -457,6 +457,19 @@ def kill(results: Results) -> str:
     return f"{calls}\n\n{markdown(('found', 'times'), ((names[name], n) for name, n in found['found'].items()))}"
 
 
+def privacy(results: Results, images: str) -> str:
+    """List what an attacker gets from each file: the share of right images, and the error of the best attack."""
+    found = results["privacy"]["result"][images]
+    loads = ["one image", *sorted((load for load in found["stored"] if load != "one image"), key=float)]
+    rows = [
+        (name, *(f"{of[load]['right']:.2f} ({of[load]['error']:.2f})" if load in of else "" for load in loads))
+        for name, of in found["memories"].items()
+    ]
+    return markdown(
+        (images, *(load if load == "one image" else f"{found['stored'][load]} images" for load in loads)), rows
+    )
+
+
 def damage(results: Results) -> str:
     """List what came of torn and altered files."""
     found = results["damage"]["result"]
@@ -508,6 +521,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "durable_forget": durable_forget,
     "kill": kill,
     "damage": damage,
+    "privacy_digits": lambda results: privacy(results, "digits"),
+    "privacy_mnist": lambda results: privacy(results, "MNIST"),
     "questions": questions,
 }
 
