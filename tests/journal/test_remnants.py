@@ -88,11 +88,11 @@ def test_the_search_finds_a_remnant_wherever_it_begins(tmp_path):
     assert len(pieces("秘密秘密秘密的")) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("longest", [60, 3000, 40_000])
 def test_forgetting_one_after_the_other_in_any_order(path, seed, longest):
     """Rows of all lengths, up to several pages each; after each of the forgettings nothing of it is left."""
-    n = 60 if longest > 10_000 else 200
+    n = 40 if longest > 10_000 else 150
     stored = secrets(n, seed=seed, longest=longest)
     random = np.random.default_rng(seed)
     order = random.permutation(n)
@@ -103,7 +103,7 @@ def test_forgetting_one_after_the_other_in_any_order(path, seed, longest):
             memory.recall(stored[0][first])
         for turn, i in enumerate(order[: n // 2].tolist()):
             memory.forget(i)
-            if turn % 10 == 0:
+            if turn % 15 == 0:
                 assert remnants(path.parent, *traces(stored, order[: turn + 1])) == {}
             if turn % 7 == 0:
                 memory.reinforce(int(order[-1]))
@@ -135,7 +135,7 @@ def test_what_is_stored_between_leaves_no_copy_of_what_is_forgotten_later(path):
             while len(there) > 40 or (there and random.random() < 0.4):
                 gone.append(there.pop(int(random.integers(len(there)))))
                 memory.forget(gone[-1])
-            if i % 40 == 0:
+            if i % 80 == 0:
                 memory.consolidate()
                 assert remnants(path.parent, *traces(stored, gone)) == {}
         memory.close()
