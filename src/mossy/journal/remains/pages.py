@@ -262,6 +262,8 @@ class Pages:
     def _row(self, image: Image, place: int, size: int, kind: int) -> bytes | None:
         """Return the bytes of a row that begins at ``place``, with what of it lies in other pages."""
         usable = self._usable
+        if not 0 < size <= len(self) * usable:
+            return None
         most = usable - 35 if kind == LEAF else (usable - 12) * 64 // 255 - 23
         if size <= most:
             row = image.content[place : place + size]
@@ -341,17 +343,19 @@ WIDTHS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)  # bytes of NULL, six integers, a 
 
 
 def _types(row: bytes, place: int) -> tuple[list[int], int]:
-    """Return the types of the columns of a row, and where its content begins."""
+    """Return the types of the columns of a row, and where its content begins, or raise ``IndexError``."""
     length, at = _varint(row, place)
     types = []
     while at < place + length:
         kind, at = _varint(row, at)
         types.append(kind)
+    if length < 1 or min(types, default=0) < 0:
+        raise IndexError
     return types, place + length
 
 
 def _width(kind: int) -> int:
-    return WIDTHS[kind] if 0 <= kind < len(WIDTHS) else (kind - 12) // 2
+    return WIDTHS[kind] if kind < len(WIDTHS) else (kind - 12) // 2
 
 
 def _size_of_row(row: bytes, place: int) -> int:
