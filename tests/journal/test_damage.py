@@ -59,7 +59,21 @@ def test_every_alteration_is_noticed_or_harmless(made, truths, tmp_path):
 
 # -- what a single flip may turn a column into ---------------------------------------------------------------------
 
-ODD = ("NULL", "0", "1", "-1", "''", "'x'", "x''", "x'00'", "1.5", "9e307", "-9e307", "9223372036854775807")
+ODD = (
+    "NULL",
+    "0",
+    "1",
+    "-1",
+    "''",
+    "'x'",
+    "x''",
+    "x'00'",
+    "1.5",
+    "9e307",
+    "-9e307",
+    "1099511627776",
+    "9223372036854775807",
+)
 COLUMNS = {
     "memory": ("id", "stored", "key", "value", "payload", "crc"),
     "state": ("block", "version", "content", "crc"),
