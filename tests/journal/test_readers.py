@@ -263,8 +263,8 @@ class TestOpening:
                     batches.setdefault(batch, set()).add(i)
                 whole = {batch: numbers for batch, numbers in batches.items() if batch}
                 assert all(numbers == set(range(7)) for numbers in whole.values())
-                latest = max(batches)
-                assert latest >= seen
+                latest = max(batches)  # it may be one that the writer is about to forget
+                assert latest >= seen - (seen % 3 == 0)
                 expected = {batch for batch in range(1, latest + 1) if batch % 3}
                 assert expected <= set(whole) <= expected | {latest}
                 seen = latest

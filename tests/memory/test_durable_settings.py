@@ -369,13 +369,19 @@ class TestForks:
             assert self.in_child(body) == repr((30, list(range(30)), True, False, 30))
             assert memory.recall(KEYS[8]).payload == [8]
 
-    @pytest.mark.xfail(strict=True, reason="a recall always asks for payloads, which a forked process cannot read")
     @pytest.mark.parametrize("mode", ["a", "r"])
-    def test_a_child_recalls(self, path, mode):
+    def test_a_child_cannot_recall(self, path, mode):
+        """What is recalled comes with its payload, and that is in the file."""
         with mossy.open(path) as memory:
             memory.store(KEYS[:30])
         with mossy.open(path, mode) as memory:
-            assert self.in_child(lambda: memory.recall(KEYS[7] + 0.01).ids.tolist()) == "[7]"
+
+            def body() -> Any:
+                with pytest.raises(ReadOnly, match="spawn"):
+                    memory.recall(KEYS[7] + 0.01)
+                return memory.ids.tolist() == list(range(30))
+
+            assert self.in_child(body) == "True"
 
     def test_a_child_is_told_that_it_cannot_read_payloads(self, path):
         with mossy.open(path) as memory:

@@ -68,7 +68,7 @@ def check_remains(path: Path, noted: bool) -> None:
     """
     size = path.stat().st_size if path.exists() else 0
     if 0 < size < SMALLEST:
-        raise NotAMemory(f"{path}: it has {size} bytes, and is not a file of mossy's, or is cut off.")
+        raise NotAMemory(f"{path}: it is not a file of mossy's, or is cut off: it has {size} bytes.")
     if size:
         return
     beside = [path.with_name(path.name + end) for end in (("-wal", ".arrays") if path.exists() else ("-wal",))]

@@ -114,7 +114,9 @@ class Journal:
             self._seal = seal_for(secret, self._salt())
             self._migrate()
         left = left_note(path) if self._lock is None else self._lock.left
+        self.connection.execute("BEGIN")  # one state of it, whatever a writer does meanwhile
         self.read_entries()
+        self.connection.execute("COMMIT")
         if left is not None and (left[0] > self.head.next_id or left[1] > self.head.version):
             self.lost = (
                 f"{path}: its last writer had stored the memories up to {left[0] - 1}, and those up to "
@@ -196,6 +198,7 @@ class Journal:
     def _read_head(self) -> None:
         """Read the head, and add what was appended since it was written, which the rows themselves tell."""
         head = Head.decode(meta.get(self.connection, self._seal, "head"))
+        self.gaps = 0
         query = (
             "SELECT count(crc), sum(crc), max(id), max(CASE typeof(stored) WHEN 'real' THEN stored END) FROM memory "
             "WHERE id >= ?"
