@@ -128,6 +128,8 @@ class Contents:
         """
         parts = self._remains.parts
         try:
+            if not parts and self.head is not None and self.head.memories:
+                raise KeyError(0)
             return b"".join(
                 self._seal.open(self._remains.content(parts[number]), b"w%d" % number) for number in range(len(parts))
             )
