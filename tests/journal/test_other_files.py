@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -123,3 +124,94 @@ class TestOtherFiles:
             shutil.copy(tmp_path / "other.mossy.arrays", tmp_path / "life.mossy.arrays")
             with mossy.open(path) as memory:
                 assert np.array_equal(memory[2].pattern, KEYS[2])
+
+
+class TestBeside:
+    """What lies beside a file."""
+
+    @pytest.mark.xfail(strict=True, reason="the arrays can be read by everybody")
+    def test_nobody_reads_beside_a_file_what_may_not_be_read_in_it(self, path):
+        fill(path)
+        path.chmod(0o600)
+        with small(BLOCK=mossy.journal.BLOCK), mossy.open(path) as memory:
+            memory.store(KEYS[20:50])
+            memory.consolidate()
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+            assert path.name + ".arrays" in modes
+            assert modes == dict.fromkeys(modes, 0o600)
+
+    @pytest.mark.xfail(strict=True, reason="links are followed")
+    @pytest.mark.parametrize("end", [".arrays", ".lock"])
+    def test_nothing_is_written_through_a_link(self, path, tmp_path_factory, end):
+        victim = tmp_path_factory.mktemp("other") / "victim"
+        victim.write_bytes(b"important" * 1000)
+        path.with_name(path.name + end).symlink_to(victim)
+        try:
+            with small(), mossy.open(path) as memory:
+                memory.store(KEYS[:30])
+                memory.forget(3)
+                memory.consolidate()
+        except JournalError:
+            pass
+        assert victim.read_bytes() == b"important" * 1000
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            pytest.param(".arrays", marks=pytest.mark.xfail(strict=True, reason="it is not named")),
+            pytest.param(".lock", marks=pytest.mark.xfail(strict=True, reason="it is not named")),
+            "-wal",
+            "-shm",
+        ],
+    )
+    def test_a_folder_where_a_file_should_be(self, path, end):
+        with small():
+            with mossy.open(path) as memory:
+                memory.store(KEYS[:20])
+            beside = path.with_name(path.name + end)
+            beside.unlink(missing_ok=True)
+            beside.mkdir()
+            for mode in ("r", "a"):
+                try:
+                    with mossy.open(path, mode) as memory:
+                        assert len(memory) == 20
+                        if mode == "a":
+                            memory.store(KEYS[20:40])
+                            memory.forget(3)
+                except JournalError:
+                    pass
+            beside.rmdir()
+            with mossy.open(path) as memory:
+                assert len(memory) in (20, 39)
+
+    @pytest.mark.xfail(strict=True, reason="they are not named")
+    def test_names_that_no_file_can_have(self, tmp_path):
+        for name in ("~nosuchuser/life.mossy", str(tmp_path / "\ud800.mossy"), str(tmp_path / ("x" * 300))):
+            for mode in ("r", "a"):
+                with pytest.raises(mossy.MossyError):
+                    mossy.open(name, mode)
+
+    def test_a_file_in_the_place_of_the_folder(self, tmp_path):
+        (tmp_path / "file").write_text("x")
+        for mode in ("r", "a"):
+            with pytest.raises(JournalError):
+                mossy.open(tmp_path / "file" / "life.mossy", mode)
+
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_a_file_that_is_removed_while_it_is_open(self, path, replaced):
+        """What is stored then would be in no file."""
+        memory = mossy.open(path)
+        memory.store(KEYS[:5])
+        reader = mossy.open(path, "r")
+        assert len(reader) == 5
+        path.unlink()
+        if replaced:
+            shutil.copy(__file__, path)
+        for call in (lambda: memory.store(KEYS[6]), lambda: memory.forget(1), lambda: len(reader)):
+            with pytest.raises(JournalError, match="removed or replaced"):
+                call()
+        with contextlib.suppress(JournalError):
+            memory.close()
+        reader.close()
+        if replaced:
+            assert path.read_bytes() == Path(__file__).read_bytes()
