@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mossy import Memory, Steps
 from mossy.pathway import Links
+from mossy.pathway.vector import Exact
 from mossy.recall import Settings, gather, settle
 from mossy.separation import SEPARATIONS, as_separation
 from mossy.similarity import SIMILARITIES
@@ -134,9 +135,9 @@ def test_association_equals_its_equations(similarity, separation, seed, gain, st
                 matrix[j, target] = amount
     cue = keys[:1] + np.float32(0.3)
     prepared = index.prepare(cue, None)
-    table = gather(index, strengths, links, prepared, n, Settings(0.01, gain), now)
+    table = gather(index, Exact(), strengths, links, prepared, n, Settings(0.01, gain), now)
     activity = index.separation.activity(table.total, n)
-    pattern, _, _ = settle(index, cue.astype(float), None, prepared, table, activity, steps)
+    pattern, _, _ = settle(index, Exact(), cue.astype(float), None, prepared, table, activity, steps)
     wide = keys.astype(float).tolist()
     expected = naive.recall(
         wide,

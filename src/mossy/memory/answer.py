@@ -50,9 +50,9 @@ def _answer_block(
     """Return what a block of cues recalls, and what of it is to be reinforced."""
     index, catalog = store.index, store.catalog
     prepared = index.prepare(cues, mask)
-    table = gather(index, store.strengths, store.links, prepared, k, settings, now)
+    table = gather(index, store.vector, store.strengths, store.links, prepared, k, settings, now)
     activity = index.separation.activity(table.total, len(index))
-    pattern, taken, energy = settle(index, prepared.exact, mask, prepared, table, activity, limit)
+    pattern, taken, energy = settle(index, store.vector, prepared.exact, mask, prepared, table, activity, limit)
     familiar = table.fit[:, 0] >= prepared.from_unrelated(settings.familiar)
     best = table.rows[:, :k]
     payload = catalog.payload_of(best.ravel())

@@ -8,6 +8,7 @@ from typing import Any, final
 from mossy.arrays import check_fraction, check_integer, check_number, choose
 from mossy.errors import InvalidParameter
 from mossy.memory.short_term import ShortTerm
+from mossy.pathway.vector import VECTORS
 from mossy.recall import Settings
 from mossy.separation import SEPARATIONS, Separation
 from mossy.similarity import Similarity
@@ -38,6 +39,7 @@ class Configuration:
     capacity: int | None = None
     merge: float | None = 0.0
     duplicates: str = "reinforce"
+    pathway: str = "auto"
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -55,6 +57,7 @@ class Configuration:
         put("short_term", check_integer(self.short_term, "Memory.short_term", 1))
         choose(KEEP, self.keep, "keep")
         choose(DUPLICATES, self.duplicates, "duplicates")
+        choose(VECTORS, self.pathway, "pathway")
         if self.association > 0 and self.links == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
         if self.capacity is not None:
@@ -107,7 +110,7 @@ class Configuration:
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Configuration:
         """Make it again, or raise ``UnknownName`` for a variant of your own, which only a program can give."""
-        settings = {name: told[name] for name in cls.__dataclass_fields__}
+        settings = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
         settings["separation"] = choose(SEPARATIONS, told["separation"], "separation")(**told["separation_parameters"])
         settings["law"] = choose(LAWS, told["law"], "law")(**told["law_parameters"])
         return cls(**settings)

@@ -76,6 +76,10 @@ class Memory:
     duplicates
         What becomes of what is there already, with the same pattern, value and payload: ``"reinforce"`` reinforces
         that, and ``store`` returns its id; ``"keep"`` stores it again.
+    pathway
+        How the keys that fit a cue are found: ``"exact"`` compares all, ``"sketch"`` scans one-bit synapses, and finds
+        nearly all of what is best, ``"graph"`` is for what is hardly ever written. ``"auto"`` is ``"exact"`` up to
+        65,536 memories and ``"sketch"`` beyond; ``stats()`` tells.
     clock
         ``Seconds()`` unless set; ``Steps()`` for training loops and tests.
 
@@ -100,6 +104,7 @@ class Memory:
         capacity: int | None = None,
         merge: float | None = 0.0,
         duplicates: str = "reinforce",
+        pathway: str = "auto",
         clock: Clock | None = None,
     ) -> None:
         configuration = Configuration(
@@ -116,6 +121,7 @@ class Memory:
             capacity,
             merge,
             duplicates,
+            pathway,
         )
         self._begin(configuration, clock, None)
 
@@ -232,7 +238,7 @@ class Memory:
             reinforce = check_flag(reinforce, "recall.reinforce") and self._store.writes
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._now()
-            if single and k == 1 and self._settings.gain == 0:
+            if single and k == 1 and self._settings.gain == 0 and store.vector.current == "exact":
                 prepared = store.index.prepare(cues, mask)
                 only = lone(store.index, prepared, self._settings)
                 if only is not None:

@@ -85,6 +85,7 @@ class Stats:
     beta: float
     law: str
     keep: str
+    pathway: str = "exact"
     file: str | None = None
     bytes_on_disk: int = 0
 
@@ -107,6 +108,7 @@ def stats_of(store: Store, configuration: Configuration) -> Stats:
         beta=index.beta,
         law=store.strengths.law.name,
         keep=configuration.keep,
+        pathway=store.vector.current,
         file=None if journal is None else str(journal.path),
         bytes_on_disk=0 if journal is None else journal.nbytes,
     )

@@ -17,6 +17,7 @@ from mossy.memory.fingerprints import Fingerprints
 from mossy.memory.payloads import OnDisk
 from mossy.memory.short_term import NONE
 from mossy.pathway import Links
+from mossy.pathway.vector import as_vector
 from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
@@ -38,6 +39,7 @@ class Store:
     def __init__(self, configuration: Configuration, durable: Durable | None = None) -> None:
         law = configuration.linear_law()
         self.index = configuration.index()
+        self.vector = as_vector(configuration.pathway)
         self.strengths = Strengths(law)
         self.catalog = Catalog()
         self.links = Links(configuration.links, law) if configuration.links else None
@@ -173,7 +175,7 @@ class Store:
             return
         self._going = rows
         self.finish()
-        if self.index.rows <= SMALL or len(self.index.silent) > self.index.rows // 8:
+        if self.index.rows <= SMALL or self.index.n_silent > self.index.rows // 8:
             self.compact()
 
     def finish(self) -> None:
@@ -181,6 +183,7 @@ class Store:
         rows = self._going
         if not len(rows):
             return
+        self.vector.forget(rows)
         self.index.erase(rows)
         self.strengths.erase(rows)
         if self.links is not None:
@@ -191,7 +194,7 @@ class Store:
 
     def compact(self) -> None:
         """Take the forgotten rows out."""
-        if not len(self.index.silent):
+        if not self.index.n_silent:
             return
         kept = self.index.alive()
         place = np.full(self.index.rows, -1, np.intp)
@@ -201,6 +204,7 @@ class Store:
             column.put(rows)
         self.catalog.payloads.keep(kept)
         self.short.rows = place[self.short.rows]
+        self.vector.moved(place)
         self.index.compacted()
         if self.links is not None:
             self.links.moved(place)
@@ -210,7 +214,7 @@ class Store:
     def nbytes(self) -> int:
         """Bytes held."""
         held = sum(part.nbytes for part in self._parts())
-        return held + self.short.rows.nbytes + self.fingerprints.nbytes
+        return held + self.vector.nbytes + self.short.rows.nbytes + self.fingerprints.nbytes
 
     def _parts(self) -> list[Index | Strengths | Catalog | Links]:
         parts: list[Index | Strengths | Catalog | Links] = [self.index, self.strengths, self.catalog]
@@ -219,6 +223,7 @@ class Store:
     def undo(self, rows: int, next_id: int, short: tuple[Rows, NDArray[np.uint8]]) -> None:
         """Go back to the first ``rows``, whatever part of the others was written."""
         self.index.truncate(rows)
+        self.vector.truncate(rows)
         self.catalog.truncate(rows, next_id)
         for part in (self.strengths, self.links):
             for column in [] if part is None else part.columns():

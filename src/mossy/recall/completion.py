@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from mossy.pathway.vector import Vector
 from mossy.recall.evidence import Evidence
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
@@ -20,6 +21,7 @@ Rows = NDArray[np.intp]
 
 def settle(
     index: Index,
+    vector: Vector,
     cues: NDArray[np.float64],
     known: NDArray[np.bool_] | None,
     prepared: Cues,
@@ -54,7 +56,7 @@ def settle(
         if not moving:
             break
         now = index.prepare(np.array([state[i] for i in moving]), None)
-        which, rows = index.scan(now, index.separation.reach(len(index)) / index.beta, 0.0, 1)
+        which, rows = vector.find(index, now, index.separation.reach(len(index)) / index.beta, 0.0, 1, None)
         evidence = index.beta * index.exact(now, which, rows)
         own = np.broadcast_to(index.beta * index.similarity.cue_energy(now), len(moving))
         for place, (first, last) in enumerate(pairwise(np.searchsorted(which, np.arange(len(moving) + 1)))):

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.pathway import Links
+from mossy.pathway.vector import Fading, Vector
 from mossy.similarity import Cues
 from mossy.strength import Strengths
+from mossy.strength.strengths import TOLERANCE
 from mossy.substrate.index import Index
 
 __all__ = ["DEEPEST", "Evidence", "Settings", "gather", "prior"]
 
+HEAVY = 0.02  # δ from which strengths take part in the search
 DEEPEST = 20.0  # L: strengths that lie further apart than exp(L/2) count as no further
 
 Rows = NDArray[np.intp]
@@ -82,14 +85,21 @@ class Evidence:
 
 
 def gather(
-    index: Index, strengths: Strengths, links: Links | None, cues: Cues, k: int, settings: Settings, now: float
+    index: Index,
+    vector: Vector,
+    strengths: Strengths,
+    links: Links | None,
+    cues: Cues,
+    k: int,
+    settings: Settings,
+    now: float,
 ) -> Evidence:
     """Return the evidence for every memory that is among the ``k`` best of a cue or can be active for it.
 
     Parameters
     ----------
-    index, strengths, links
-        The memories.
+    index, vector, strengths, links
+        The memories, and the pathway by which those that fit are found.
     cues
         As ``index.prepare`` made them.
     k
@@ -100,7 +110,8 @@ def gather(
         The time.
     """
     reach = index.separation.reach(len(index))
-    which, rows = index.scan(cues, reach / index.beta, settings.delta, k)
+    fading = _fading(strengths, settings.delta, now)
+    which, rows = vector.find(index, cues, reach / index.beta, settings.delta, k, fading)
     fit = index.exact(cues, which, rows)
     linked = np.zeros(len(rows))
     table = _table(index, strengths, len(cues.exact), (which, rows, fit, linked), settings, now)
@@ -108,6 +119,22 @@ def gather(
         pairs = _associate(index, links, cues, _trim(table, k, reach), settings.gain, now)
         table = _table(index, strengths, len(cues.exact), pairs, settings, now)
     return _trim(table, k, reach)
+
+
+def _fading(strengths: Strengths, delta: float, now: float) -> Fading | None:
+    """Return how strengths enter the search, if they weigh enough to be looked at before similarity has decided.
+
+    They do not where two strengths lie so far apart that the prior is clipped: it then depends on the memory that fits
+    best, which is not known yet.
+    """
+    if delta < HEAVY:
+        return None
+    logs = strengths.log_all(now)
+    there = logs[np.isfinite(logs)]
+    if float(there.max() - there.min()) > DEEPEST / 2 - TOLERANCE:
+        return None
+    weight = delta / DEEPEST
+    return Fading(weight, logs, weight * TOLERANCE)
 
 
 def _prior(

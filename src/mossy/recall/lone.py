@@ -35,7 +35,7 @@ def lone(index: Index, cues: Cues, settings: Settings) -> Lone | None:
     As the memory that fits best, it has the prior 0. The numbers are those of ``gather``.
     """
     n = index.rows
-    if n > ROWS or len(index.silent) or not index.separation.shift_invariant:
+    if n > ROWS or index.n_silent or not index.separation.shift_invariant:
         return None
     scores = index.scores(cues)[0]
     row = int(scores.argmax())

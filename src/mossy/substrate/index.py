@@ -72,10 +72,11 @@ class Index:
         self._fitted: KeyStatistics | None = None
         self._sampled = 0
         self._longest = 0.0
-        self.silent: Rows = np.empty(0, np.intp)
+        self._dead = Column((), np.bool_)
+        self.n_silent = 0
 
     def __len__(self) -> int:
-        return 0 if self._keys is None else len(self._keys.rows) - len(self.silent)
+        return 0 if self._keys is None else len(self._keys.rows) - self.n_silent
 
     @property
     def rows(self) -> int:
@@ -103,6 +104,16 @@ class Index:
         return self.keys if self._values is None else _to_read(self._values)
 
     @property
+    def norms(self) -> Patterns:
+        """What the similarity keeps of each key ``(rows,)``; empty if it keeps nothing."""
+        return np.empty(0, np.float32) if self._norms is None else self._norms.rows
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Whether each row is silent ``(rows,)``: a view to read."""
+        return self._dead.rows
+
+    @property
     def has_values(self) -> bool:
         """Whether values of their own are stored with the keys."""
         return self._values is not None
@@ -110,8 +121,7 @@ class Index:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        columns = (self._keys, self._values, self._norms)
-        return sum(column.nbytes for column in columns if column is not None) + (0 if self.d is None else 16 * self.d)
+        return sum(column.nbytes for column in self.columns()) + (0 if self.d is None else 16 * self.d)
 
     @property
     def bytes_of_patterns(self) -> int:
@@ -170,6 +180,7 @@ class Index:
             keys = self.begin(batch.shape[1], None if answers is None else answers.shape[1])
         first = self.rows
         keys.append(batch)
+        self._dead.fill(len(batch), False)
         if self._values is not None and answers is not None:
             self._values.append(answers)
         norms = self.similarity.norms(batch)
@@ -198,7 +209,7 @@ class Index:
 
     def alive(self) -> Rows:
         """Return the rows that are not silent."""
-        return np.setdiff1d(np.arange(self.rows), self.silent, assume_unique=True)
+        return np.flatnonzero(~self.dead) if self.n_silent else np.arange(self.rows)
 
     def prepare(self, cues: NDArray[Any], known: NDArray[np.bool_] | None) -> Cues:
         """Prepare cues ``(c, d)`` for scanning; the memory holds something."""
@@ -218,15 +229,14 @@ class Index:
             self._longest = _longest(self.keys)
         return self.similarity.rounding(cues, self._longest)
 
-    def scan(self, cues: Cues, reach: float, slack: float, k: int) -> tuple[Rows, Rows]:
+    def scan(self, cues: Cues, reach: float, slack: float, k: int, bias: Patterns | None = None) -> tuple[Rows, Rows]:
         """Return all pairs of a cue and a row that may be among the ``k`` best or within ``reach`` of the best.
 
-        By ``slack`` the similarity of two rows can be out of order in the end. See ``similarity.scan``.
+        By ``slack`` the similarity of two rows, with the ``bias (rows,)`` of each added, can be out of order in the
+        end. See ``similarity.scan``.
         """
-        bias = None
-        if len(self.silent):
-            bias = np.zeros(self.rows, np.float32)
-            bias[self.silent] = -np.inf
+        if bias is None and self.n_silent:
+            bias = np.where(self.dead, -np.inf, 0).astype(np.float32)
         margin = np.broadcast_to(2 * self.rounding(cues) + slack, len(cues.exact))
         norms = None if self._norms is None else self._norms.rows
         return scan(self.similarity, cues, self.keys, norms, bias, reach, margin, k)
@@ -305,8 +315,7 @@ class Index:
         answers = None if values is None else as_batch(values, "values", self.d_value)[0]
         if answers is not None and len(answers) != len(batch):
             raise InvalidShape(f"values: {len(answers)} were given for {len(batch)} keys; give one for each.")
-        left = np.ones(self.rows, bool)
-        left[self.silent] = False
+        left = ~self.dead
         for i, key in enumerate(batch):
             same = left & (self.keys == key).all(axis=1)
             if answers is not None:
@@ -314,7 +323,7 @@ class Index:
             if not same.any():
                 raise UnknownMemory(f"forget: no stored key equals item {i}; nothing was forgotten.")
             left[same.argmax()] = False
-        self.erase(np.setdiff1d(np.flatnonzero(~left), self.silent))
+        self.erase(np.flatnonzero(~left & ~self.dead))
         self.compact()
 
     def erase(self, rows: Rows) -> None:
@@ -322,13 +331,16 @@ class Index:
         self._fitted = None
         if _longest(self.keys[rows]) >= self._longest:
             self._longest = -1.0  # to be found again among those that stay
+        self.dead[rows] = True
+        self.n_silent = int(np.count_nonzero(self.dead))
         for column in self.columns():
-            column.rows[rows] = 0
-        self.silent = np.union1d(self.silent, rows)
+            if column is not self._dead:
+                column.rows[rows] = 0
 
     def columns(self) -> list[Column]:
         """Return the arrays that have a row for each index neuron."""
-        return [column for column in (self._keys, self._values, self._norms) if column is not None]
+        every = (self._keys, self._values, self._norms, self._dead)
+        return [column for column in every if column is not None]
 
     def compact(self) -> None:
         """Take the silent rows out."""
@@ -339,7 +351,7 @@ class Index:
 
     def compacted(self) -> None:
         """Take note that the silent rows were taken out of all ``columns()``."""
-        self.silent = np.empty(0, np.intp)
+        self.n_silent = 0
         self._fitted = None
         if not self.rows:  # as if it had never held anything
             self._keys = self._values = self._norms = None
@@ -349,6 +361,7 @@ class Index:
         """Keep the first ``n`` rows, as if no other had been written."""
         for column in self.columns():
             column.truncate(min(n, len(column.rows)))
+        self.n_silent = int(self.dead.sum())
         self._fitted = None
         self._longest = -1.0
         if not n:

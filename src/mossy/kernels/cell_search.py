@@ -1,0 +1,397 @@
+"""Search in cells of sketches: estimates from bits, and the true similarity where an estimate leaves it open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.kernels.bit_casts import population
+from mossy.kernels.cells import radius_and_factor
+from mossy.kernels.compiled import compiled
+from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Memories, Pages
+from mossy.kernels.rotate import rotate
+
+__all__ = ["search"]
+
+Array = NDArray[Any]
+
+PLANES = 3  # bits to which a rotated cue is rounded: the error is a tenth of that of one bit a key
+LEVELS = 7  # 2^PLANES - 1
+TALL = 2.5  # root mean squares of its entries, beyond which one is cut off
+BELOW = np.int32(1 << 16)  # makes positive what is rounded
+SURE = 2.0  # standard errors by which an estimate may be off before a memory is overlooked
+WIDE = 0.65  # how far the patterns of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
+ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
+NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
+TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
+FOUND, BEST, CROWDED = range(3)  # what is counted during a search
+
+
+@compiled(reassociate=True)
+def _fit(kind: int, key: Array, norm: Any, cue: Array, mask: Array, unit: Any) -> tuple[Any, Any]:
+    """Return the similarity of a key to a cue over the entries of the mask, and the squared euclidean distance."""
+    total = np.float32(0)
+    other = np.float32(0)
+    masked = mask.shape[0] > 0
+    if kind in (EUCLIDEAN, MANHATTAN):
+        if masked:
+            for j in range(key.shape[0]):
+                gap = mask[j] * (key[j] - cue[j])
+                total += gap * gap
+                other += abs(gap)
+        else:
+            for j in range(key.shape[0]):
+                gap = key[j] - cue[j]
+                total += gap * gap
+                other += abs(gap)
+        return (np.float32(-0.5) * total / unit if kind == EUCLIDEAN else -other / unit), total
+    for j in range(key.shape[0]):
+        total += key[j] * cue[j]
+    if kind == DOT:
+        return total / unit, np.float32(0)
+    if masked:
+        for j in range(key.shape[0]):
+            other += mask[j] * key[j] * key[j]
+        norm = np.float32(1) / np.sqrt(other) if other > np.float32(1e-30) else np.float32(0)
+    return total * norm, np.float32(0)
+
+
+@compiled(reassociate=True)
+def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
+    """Write ``z (D,)``, rounded to 3 bits an entry, into bit planes ``(3, D/64)``; return the step and ``‖z‖``.
+
+    ``levels (D,)`` in bytes is to work with.
+    """
+    square = np.float32(0)
+    for j in range(z.shape[0]):
+        square += z[j] * z[j]
+    step = np.float32(2 * TALL / LEVELS) * np.sqrt(square / np.float32(z.shape[0]))
+    inverse = np.float32(1) / step if step > 0 else np.float32(0)
+    for j in range(z.shape[0]):
+        level = np.int32(z[j] * inverse + np.float32(LEVELS / 2 + 0.5 + BELOW)) - BELOW
+        levels[j] = min(max(level, np.int32(0)), np.int32(LEVELS))
+    eights = levels.view(np.uint64)
+    for p in range(PLANES):
+        for w in range(planes.shape[1]):
+            word = np.uint64(0)
+            for e in range(8):  # one bit of each of eight bytes, brought together by a product
+                ones = (eights[8 * w + e] >> np.uint64(p)) & np.uint64(0x0101010101010101)
+                word |= ((ones * np.uint64(0x0102040810204080)) >> np.uint64(56)) << np.uint64(8 * e)
+            planes[p, w] = word
+    return step, np.sqrt(square)
+
+
+@compiled(reassociate=True)
+def _estimate(
+    codes: Array, factors: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array
+) -> int:
+    """Write the optimistic estimate of each of the 32 sketches of a page into ``out``; return how many reach a cut.
+
+    ``scale`` is (of ``f·Σ b_j z_j``, of ``r``, of ``r²``), and ``term`` is added to all. ``unlike (32,)`` is room.
+    """
+    unlike[:] = 0
+    for w in range(codes.shape[0]):
+        a, b, c = planes[0, w], planes[1, w], planes[2, w]
+        for i in range(PAGE):
+            x = codes[w, i]
+            unlike[i] += population(x ^ a) + (population(x ^ b) << TWICE) + (population(x ^ c) << FOURFOLD)
+    middle = np.float32(0.5 * LEVELS * 64 * codes.shape[0])
+    hits = 0
+    for i in range(PAGE):
+        radius, factor = radius_and_factor(factors[i])
+        signed = middle - np.float32(np.int32(unlike[i]))
+        out[i] = term + scale[0] * factor * signed + radius * (scale[1] + radius * scale[2])
+    for i in range(PAGE):
+        if out[i] >= cut:
+            hits += 1
+    return hits
+
+
+@compiled()
+def _sift(heap: Array, at: int, n: int) -> None:
+    """Let the entry at ``at`` of a min-heap of ``n`` sink to its place."""
+    while True:
+        low = 2 * at + 1
+        if low >= n:
+            return
+        if low + 1 < n and heap[low + 1] < heap[low]:
+            low += 1
+        if heap[at] <= heap[low]:
+            return
+        heap[at], heap[low] = heap[low], heap[at]
+        at = low
+
+
+@compiled()
+def _sink(order: Array, bounds: Array, at: int, n: int) -> None:
+    """Let the cell at ``at`` of a max-heap of ``n`` cells, by their bounds, sink to its place."""
+    while True:
+        high = 2 * at + 1
+        if high >= n:
+            return
+        if high + 1 < n and bounds[order[high + 1]] > bounds[order[high]]:
+            high += 1
+        if bounds[order[at]] >= bounds[order[high]]:
+            return
+        order[at], order[high] = order[high], order[at]
+        at = high
+
+
+@compiled(reassociate=True)
+def _near(centre: Array, cue: Array, mask: Array) -> tuple[Any, Any]:
+    """Return the squared distance and the dot product of a centre and a cue, over the mask."""
+    square = np.float32(0)
+    product = np.float32(0)
+    if mask.shape[0] > 0:
+        for j in range(cue.shape[0]):
+            gap = mask[j] * (cue[j] - centre[j])
+            square += gap * gap
+            product += centre[j] * cue[j]
+    else:
+        for j in range(cue.shape[0]):
+            gap = cue[j] - centre[j]
+            square += gap * gap
+            product += centre[j] * cue[j]
+    return square, product
+
+
+@compiled()
+def _thin(rows: Array, scores: Array, n: int, floor: Any, strictly: Any, most: int) -> int:
+    """Keep what reaches the floor, of what does not exceed ``strictly`` no more than ``most`` in all."""
+    kept = 0
+    for i in range(n):
+        if scores[i] >= floor and (kept < most or scores[i] > strictly):
+            rows[kept], scores[kept] = rows[i], scores[i]
+            kept += 1
+    return kept
+
+
+@compiled()
+def _cut(kind: int, floor: Any, unit: Any, gain: Any, uneven: Any, ratio: Any) -> Any:
+    """Return what an estimate must reach for a score to reach the floor: ``-d²``, or a dot product."""
+    if kind == EUCLIDEAN:
+        return 2 * floor * unit
+    if kind == MANHATTAN:
+        far = min(floor, np.float32(0)) * unit / ratio
+        return -far * far
+    if kind == COSINE and gain == 0:
+        return 2 * (floor - 1)
+    return (floor - abs(floor) * uneven) / gain
+
+
+@compiled()
+def _offer(best: Array, tally: Array, score: Any) -> None:
+    """Take a score among the best, which are a min-heap once they are as many as are asked for."""
+    k = best.shape[0]
+    if tally[BEST] < k:
+        best[tally[BEST]] = score
+        tally[BEST] += 1
+        if tally[BEST] == k:
+            for at in range(k // 2, -1, -1):
+                _sift(best, at, k)
+    elif score > best[0]:
+        best[0] = score
+        _sift(best, 0, k)
+
+
+@compiled()
+def _keep(rows: Array, scores: Array, best: Array, tally: Array, row: int, score: Any, floor: Any) -> Any:
+    """Keep a row with its score, and return the floor, which rises where there is no room for all that reach it."""
+    most = rows.shape[0]
+    if tally[FOUND] == most:
+        tally[FOUND] = _thin(rows, scores, tally[FOUND], floor, np.float32(np.inf), most)
+        if 2 * tally[FOUND] > most:  # too many are alike: what is no better than the k-th best is left out
+            tally[CROWDED] = 1
+            floor = best[0]
+            tally[FOUND] = _thin(rows, scores, tally[FOUND], floor, floor, most // 2)
+    rows[tally[FOUND]], scores[tally[FOUND]] = row, score
+    tally[FOUND] += 1
+    return floor
+
+
+@compiled(reassociate=True)
+def _towards(memories: Memories, cell: int, cue: Array, mask: Array, whole: Array, z: Array) -> None:
+    """Write the rotated way from the centre of a cell to the cue, over the mask, into ``z``."""
+    if mask.shape[0] == 0:
+        for j in range(z.shape[0]):
+            z[j] = whole[j] - memories.turned[cell, j]
+        return
+    z[:] = 0
+    for j in range(cue.shape[0]):
+        z[j] = mask[j] * (cue[j] - memories.centres[cell, j])
+    rotate(z, memories.signs)
+
+
+@compiled(reassociate=True)
+def _rank(
+    pages: Pages, memories: Memories, cue: Array, mask: Array, whole: Array, length: Any, share: Any, product: bool
+) -> tuple[Array, Array, Array]:
+    """Return how far each cell is, what it holds at best (``-d²``, or a dot product), and a heap of cells by that."""
+    n = pages.first.shape[0]
+    gaps, bounds, order = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
+    n_open = 0
+    for cell in range(n):
+        if pages.counts[cell] == 0:
+            continue
+        if mask.shape[0] > 0:
+            square, dot = _near(memories.centres[cell], cue, mask)
+        else:
+            square, dot = _near(memories.turned[cell], whole, mask)
+        spread = np.float32(pages.squares[cell] / pages.counts[cell])
+        if product:
+            gaps[cell] = dot
+            bounds[cell] = dot + np.float32(WIDE) * np.sqrt(spread) * length
+        else:
+            spread *= share
+            gaps[cell] = square
+            bounds[cell] = np.float32(2 * WIDE) * np.sqrt(spread * square) - square - spread
+        order[n_open] = cell
+        n_open += 1
+    for at in range(n_open // 2, -1, -1):
+        _sink(order, bounds, at, n_open)
+    return gaps, bounds, order[:n_open]
+
+
+@compiled(reassociate=True)
+def _search_one(
+    pages: Pages,
+    memories: Memories,
+    cue: Array,
+    mask: Array,
+    unit: Any,
+    share: Any,
+    kind: int,
+    k: int,
+    reach: Any,
+    margin: Any,
+    weight: Any,
+    limit: int,
+    rows: Array,
+    scores: Array,
+) -> int:
+    d, size = cue.shape[0], memories.turned.shape[1]
+    masked = mask.shape[0] > 0
+    product = kind == DOT or (kind == COSINE and masked)
+    gain = np.float32(0)
+    if product:
+        gain = np.float32(1) / (unit if kind == DOT else np.sqrt(share))
+    uneven = np.float32(SURE * np.sqrt(2 * share * (1 - share) / d)) if masked and kind != DOT else np.float32(0)
+    ratio = np.float32(NARROWER * np.sqrt(2 * d * share / np.pi))
+    whole, z = np.zeros(size, np.float32), np.empty(size, np.float32)
+    levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
+    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
+    whole[:d] = cue
+    rotate(whole, memories.signs)
+    step, length = _planes(whole, levels, planes)
+    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, product)
+    best, tally = np.empty(k, np.float32), np.zeros(3, np.int64)
+    top_log = memories.logs.max() if weight > 0 else np.float32(0)
+    floor, highest, cut = np.float32(-np.inf), np.float32(-np.inf), np.float32(-np.inf)
+    far, straight = np.float32(0), np.float32(0)
+    n_open, looked = order.shape[0], 0
+    while n_open > 0 and looked < limit:
+        cell = order[0]
+        if bounds[cell] < cut:
+            break
+        n_open -= 1
+        order[0] = order[n_open]
+        _sink(order, bounds, 0, n_open)
+        if not product:
+            _towards(memories, cell, cue, mask, whole, z)
+            step, length = _planes(z, levels, planes)
+        error = np.float32(SURE * ERROR / np.sqrt(size - 1.0)) * length
+        twice = np.float32(1 if product else 2)
+        scale[0], scale[1], scale[2] = twice * step, twice * error, 0 if product else uneven - share
+        term = gaps[cell] if product else -gaps[cell]
+        looked += pages.counts[cell]
+        page = pages.first[cell]
+        while page != NONE:
+            if _estimate(pages.codes[page], pages.factors[page], planes, scale, term, cut, unlike, estimates):
+                for i in range(PAGE):
+                    row = pages.rows[page, i]
+                    if row == NONE or estimates[i] < cut or memories.dead[row]:
+                        continue
+                    prior = np.float32(0)
+                    if weight > 0:
+                        prior = weight * (memories.logs[row] - top_log)
+                        if estimates[i] < _cut(kind, floor - prior, unit, gain, uneven, ratio):
+                            continue
+                    norm = memories.norms[row] if kind == COSINE else np.float32(1)
+                    fit, square = _fit(kind, memories.keys[row], norm, cue, mask, unit)
+                    if kind == MANHATTAN and square > 0:
+                        far -= fit * unit
+                        straight += np.sqrt(square)
+                        ratio = np.float32(NARROWER) * far / straight
+                    fit += prior
+                    if fit < floor or (tally[CROWDED] and fit <= floor):
+                        continue
+                    highest = max(highest, fit)
+                    _offer(best, tally, fit)
+                    floor = _keep(rows, scores, best, tally, row, fit, floor)
+                    if tally[BEST] == k:
+                        floor = best[0] if tally[CROWDED] else min(best[0], highest - reach) - margin
+                        cut = _cut(kind, floor, unit, gain, uneven, ratio)
+            page = pages.after[page]
+    return _thin(rows, scores, tally[FOUND], floor, np.float32(np.inf), rows.shape[0])
+
+
+@compiled()
+def search(
+    pages: Pages,
+    memories: Memories,
+    cues: Array,
+    masks: Array,
+    units: Array,
+    shares: Array,
+    kind: int,
+    k: int,
+    reach: float,
+    margins: Array,
+    weight: float,
+    limit: int,
+    rows: Array,
+    scores: Array,
+    found: Array,
+) -> None:
+    """Write into ``rows (c, w)`` and ``scores (c, w)``, ``found (c,)`` of each, what may be among the ``k`` best.
+
+    Or within ``reach`` of the best, as far as the sketches show it: cells are visited from the most promising on, until
+    none can hold more, or ``limit`` sketches were looked at.
+
+    Parameters
+    ----------
+    pages, memories
+        What is searched.
+    cues, masks, units
+        Cues ``(c, d)``, 0 where unknown; masks ``(c, d)``, ``(1, d)`` or ``(1, 0)``; what one unit of similarity is
+        worth ``(c,)`` or ``(1,)``.
+    shares
+        Which part of the variance lies in the known entries, ``(c,)`` or ``(1,)``.
+    kind
+        EUCLIDEAN, COSINE, DOT or MANHATTAN; cues for COSINE have the length 1.
+    k, reach, margins
+        As for ``similarity.scan``; margins ``(c,)``. ``w`` is at least ``4k``.
+    weight
+        A memory's score is its similarity and ``weight·(ln s - max ln s)``; 0 leaves strengths out.
+    limit
+        The most sketches to look at for each cue.
+    """
+    for c in range(cues.shape[0]):
+        found[c] = _search_one(
+            pages,
+            memories,
+            cues[c],
+            masks[c % masks.shape[0]],
+            np.float32(units[c % units.shape[0]]),
+            np.float32(shares[c % shares.shape[0]]),
+            kind,
+            k,
+            np.float32(reach),
+            np.float32(margins[c]),
+            np.float32(weight),
+            limit,
+            rows[c],
+            scores[c],
+        )

@@ -1,0 +1,148 @@
+"""Sketches of patterns in cells: one bit for each rotated entry of what a pattern differs by from its cell's centre.
+
+A page holds 32 sketches of one cell, word by word, so that one instruction serves several of them. The pages of a cell
+are a list, ``first[cell]`` and ``after[page]``, of which only the first page can have room.
+
+For a pattern ``x`` of the cell with the centre ``c``, ``o`` the rotated residual ``R(x - c)`` of length ``r`` and
+``b = sign(o)``, a page keeps the bits of ``b`` and, in 16 bits each, ``r`` and ``f = r²/Σ|o_j|``. Then
+``f·Σ_j b_j z_j`` estimates ``<x - c, R⁻¹z>`` without bias.
+
+References
+----------
+Gao & Long (2024), RaBitQ: quantizing high-dimensional vectors with a theoretical error bound, SIGMOD, arXiv:2405.12497.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.kernels.bit_casts import float_of
+from mossy.kernels.compiled import compiled
+from mossy.kernels.pages import NONE, PAGE, Pages
+
+__all__ = ["add", "dissolve", "members", "radius_and_factor", "renumber"]
+
+Array = NDArray[Any]
+
+
+@compiled()
+def radius_and_factor(both: Any) -> tuple[Any, Any]:
+    """Return ``r`` and ``f`` of the word that holds the upper half of each."""
+    return float_of(both & np.uint32(0xFFFF0000)), float_of((both & np.uint32(0xFFFF)) << np.uint32(16))
+
+
+@compiled(reassociate=True)
+def _sketch(residual: Array, words: Array, halves: Array) -> tuple[Any, Any]:
+    """Write the signs of a rotated residual into ``words``; return its squared length, and ``r`` and ``f`` as a word.
+
+    ``halves (2,)`` is float32 to work with.
+    """
+    square = np.float32(0)
+    total = np.float32(0)
+    for j in range(residual.shape[0]):
+        square += residual[j] * residual[j]
+        total += abs(residual[j])
+    for w in range(words.shape[0]):
+        word = np.uint64(0)
+        for bit in range(64):
+            word |= np.uint64(residual[64 * w + bit] > 0) << np.uint64(bit)
+        words[w] = word
+    halves[0] = np.sqrt(square)
+    halves[1] = square / total if total > 0 else np.float32(0)
+    bits = halves.view(np.uint32)  # rounded to the nearer half
+    upper = (bits[0] + np.uint32(0x8000)) & np.uint32(0xFFFF0000)
+    return square, upper | ((bits[1] + np.uint32(0x8000)) >> np.uint32(16))
+
+
+@compiled()
+def _put(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
+    """Add one sketch to a cell."""
+    slot = pages.counts[cell] % PAGE
+    if slot == 0:
+        page = pages.free[0]
+        pages.free[0] = pages.after[page]
+        pages.after[page] = pages.first[cell]
+        pages.first[cell] = page
+    page = pages.first[cell]
+    pages.rows[page, slot] = row
+    pages.factors[page, slot] = both
+    for w in range(words.shape[0]):
+        pages.codes[page, w, slot] = words[w]
+    pages.counts[cell] += 1
+
+
+@compiled()
+def add(pages: Pages, rotated: Array, rows: Array, cells: Array, centres: Array) -> None:
+    """Add rotated patterns ``(n, D)`` of ``rows (n,)`` to ``cells (n,)``, by rotated centres; enough pages are free."""
+    residual = np.empty(rotated.shape[1], np.float32)
+    words = np.empty(rotated.shape[1] // 64, np.uint64)
+    halves = np.empty(2, np.float32)
+    for i in range(rotated.shape[0]):
+        cell = cells[i]
+        for j in range(residual.shape[0]):
+            residual[j] = rotated[i, j] - centres[cell, j]
+        square, both = _sketch(residual, words, halves)
+        pages.squares[cell] += square
+        _put(pages, cell, rows[i], both, words)
+
+
+@compiled()
+def members(pages: Pages, cell: int, out: Array) -> int:
+    """Write the rows of a cell into ``out`` and return how many there are."""
+    n = 0
+    page = pages.first[cell]
+    while page != NONE:
+        for slot in range(PAGE):
+            if pages.rows[page, slot] != NONE:
+                out[n] = pages.rows[page, slot]
+                n += 1
+        page = pages.after[page]
+    return n
+
+
+@compiled()
+def dissolve(pages: Pages, cell: int) -> None:
+    """Take all sketches out of a cell and overwrite them."""
+    page = pages.first[cell]
+    while page != NONE:
+        following = pages.after[page]
+        pages.rows[page, :] = NONE
+        pages.factors[page, :] = 0
+        pages.codes[page, :, :] = 0
+        pages.after[page] = pages.free[0]
+        pages.free[0] = page
+        page = following
+    pages.first[cell] = NONE
+    pages.counts[cell] = 0
+    pages.squares[cell] = 0
+
+
+@compiled()
+def renumber(pages: Pages, place: Array) -> None:
+    """Let row ``i`` be row ``place[i]`` from now on; the sketches of those that have none are dropped."""
+    most = 0
+    for cell in range(pages.first.shape[0]):
+        most = max(most, pages.counts[cell])
+    n_words = pages.codes.shape[1]
+    rows, factors = np.empty(most, np.int32), np.empty(most, np.uint32)
+    words = np.empty((most, n_words), np.uint64)
+    for cell in range(pages.first.shape[0]):
+        n = 0
+        page = pages.first[cell]
+        while page != NONE:
+            for slot in range(PAGE):
+                row = pages.rows[page, slot]
+                if row != NONE and place[row] != NONE:
+                    rows[n], factors[n] = place[row], pages.factors[page, slot]
+                    for w in range(n_words):
+                        words[n, w] = pages.codes[page, w, slot]
+                    n += 1
+            page = pages.after[page]
+        dissolve(pages, cell)
+        for i in range(n):
+            radius, _ = radius_and_factor(factors[i])
+            pages.squares[cell] += radius * radius
+            _put(pages, cell, rows[i], factors[i], words[i])

@@ -1,0 +1,51 @@
+"""How sketches lie in memory, and what is searched with them. It is a file of its own: reading it loads no compiler."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
+
+__all__ = ["COSINE", "DOT", "EUCLIDEAN", "MANHATTAN", "NONE", "PAGE", "Memories", "Pages"]
+
+Array = NDArray[Any]
+
+PAGE: Final = 32  # sketches a page
+NONE: Final = -1
+EUCLIDEAN: Final = 0
+COSINE: Final = 1
+DOT: Final = 2
+MANHATTAN: Final = 3
+
+
+class Pages(NamedTuple):
+    """The arrays of all cells ``(C,)`` and pages ``(P,)``.
+
+    ``first`` page, ``counts`` of sketches and sum ``squares`` of ``r²`` of each cell; the page ``after`` each, the
+    ``rows (P, 32)``, ``factors (P, 32)`` and ``codes (P, D/64, 32)``; ``free[0]`` is the first free page.
+    """
+
+    first: Array
+    counts: Array
+    squares: Array
+    after: Array
+    rows: Array
+    factors: Array
+    codes: Array
+    free: Array
+
+
+class Memories(NamedTuple):
+    """What is searched, and the geometry of its cells.
+
+    ``keys (n, d)``, ``norms (n,)`` (1/length, for cosine alone), ``dead (n,)``, ``logs (n,)`` of strengths or none; the
+    ``centres`` of the cells as they are ``(C, d)`` and ``turned (C, D)``, and the ``signs`` of the rotation.
+    """
+
+    keys: Array
+    norms: Array
+    dead: Array
+    logs: Array
+    centres: Array
+    turned: Array
+    signs: Array

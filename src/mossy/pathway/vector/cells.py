@@ -1,0 +1,207 @@
+"""Cells: where sketches lie, near others that are alike. They split when they are full, each by itself."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.kernels.pages import NONE, PAGE, Pages
+
+__all__ = ["Cells"]
+
+FEWEST = 512  # sketches that a cell may hold, at least
+FILLED = 0.6  # of what a cell may hold, when cells are learned for many patterns
+SAMPLE = 128  # patterns a cell from which cells are learned
+LESSONS = 8  # times that cells learn from the sample
+HALVING = 4  # times that two halves of a cell learn from it
+UNEVEN = 16  # a half is at least one in so many
+AT_ONCE = 8192  # patterns assigned at once
+SPARE = 8  # pages grow by one in so many
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+
+@final
+class Cells:
+    """Centres ``(C, d)`` and pages of sketches.
+
+    A pattern belongs to the cell whose centre is nearest. A cell that holds more than ``√n`` sketches (512 at least)
+    splits in two, as two of its patterns that lie far apart divide it. One whose patterns are all alike stays whole.
+
+    Parameters
+    ----------
+    d
+        The number of entries of a pattern.
+    """
+
+    def __init__(self, d: int) -> None:
+        self.size = 64 * -(-d // 64)
+        rounds = 3 if self.size & (self.size - 1) == 0 else 4
+        self.signs = np.random.default_rng(d).choice(np.array([-1, 1], np.float32), (rounds, self.size))
+        self.begin(np.zeros((0, d), np.float32))
+
+    def begin(self, centres: Floats) -> None:
+        """Start with these cells, all empty."""
+        n = len(centres)
+        self.centres = np.ascontiguousarray(centres, np.float32)
+        self.turned = self.rotated(self.centres)
+        self.pages = Pages(
+            np.full(n, NONE, np.int64),
+            np.zeros(n, np.int64),
+            np.zeros(n),
+            np.empty(0, np.int64),
+            np.empty((0, PAGE), np.int32),
+            np.empty((0, PAGE), np.uint32),
+            np.empty((0, self.size // 64, PAGE), np.uint64),
+            np.full(1, NONE, np.int64),
+        )
+        self._whole: dict[int, int] = {}  # the size of cells when they could not be split
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @property
+    def sketches(self) -> int:
+        """How many sketches there are."""
+        return int(self.pages.counts.sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(part.nbytes for part in self.pages) + self.centres.nbytes + self.turned.nbytes + self.signs.nbytes
+
+    def rotated(self, patterns: Floats) -> Floats:
+        """Return patterns ``(n, d)`` rotated, ``(n, D)``."""
+        from mossy.kernels.rotate import rotate_all
+
+        out = np.empty((len(patterns), self.size), np.float32)
+        rotate_all(np.ascontiguousarray(patterns), np.ones(len(patterns), np.float32), self.signs, out)
+        return out
+
+    def learn(self, patterns: Floats, n: int) -> None:
+        """Start anew with cells for ``n`` patterns like these, learned from them by competition (k-means)."""
+        count = max(int(n / (FILLED * _room(n))), 1)
+        few = patterns[: count * SAMPLE]
+        centres = few[np.linspace(0, len(few) - 1, min(count, len(few))).astype(np.intp)].copy()
+        for _ in range(LESSONS):
+            winner = _nearest(few, centres)
+            wins = np.bincount(winner, minlength=len(centres))
+            wins = wins[wins > 0]  # a cell that nothing belongs to is given up
+            starts = np.cumsum(wins) - wins
+            sums = np.add.reduceat(few[np.argsort(winner, kind="stable")], starts, axis=0)
+            centres = np.asarray(sums / wins[:, None], np.float32)
+        self.begin(centres)
+
+    def add(self, patterns: Floats, rows: Rows) -> None:
+        """Add patterns ``(n, d)`` of these rows to the cells that they belong to."""
+        for first in range(0, len(rows), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            self._put(patterns[part], rows[part], _nearest(patterns[part], self.centres))
+
+    def _put(self, patterns: Floats, rows: Rows, cells: Rows) -> None:
+        from mossy.kernels.cells import add
+
+        filled = np.bincount(cells, minlength=len(self))
+        after = self.pages.counts + filled
+        self._make_room(int((-(-after // PAGE) - -(-self.pages.counts // PAGE)).sum()))
+        add(self.pages, self.rotated(patterns), rows.astype(np.int32), cells, self.turned)
+
+    def _make_room(self, needed: int) -> None:
+        """See that so many pages are free."""
+        pages = self.pages
+        used = int((-(-pages.counts // PAGE)).sum())
+        old = len(pages.after)
+        if used + needed <= old:
+            return
+        new = max(used + needed, old + old // SPARE)
+        after = np.append(pages.after, np.append(np.arange(old + 1, new), pages.free[0]))
+        self.pages = pages._replace(
+            after=after,
+            rows=_grown(pages.rows, new, NONE),
+            factors=_grown(pages.factors, new, 0),
+            codes=_grown(pages.codes, new, 0),
+            free=np.full(1, old, np.int64),
+        )
+
+    def members(self, cell: int) -> Rows:
+        """Return the rows of a cell."""
+        from mossy.kernels.cells import members
+
+        rows = np.empty(self.pages.counts[cell], np.int64)
+        members(self.pages, cell, rows)
+        return np.sort(rows)
+
+    def full(self) -> Rows:
+        """Return the cells that hold too many sketches, and may be split."""
+        room = _room(self.sketches)
+        over = np.flatnonzero(self.pages.counts > room)
+        return np.array([cell for cell in over if self.pages.counts[cell] > 2 * self._whole.get(int(cell), 0)], np.intp)
+
+    def split(self, cell: int, patterns: Floats, rows: Rows) -> None:
+        """Split a cell, whose members these are, in two."""
+        from mossy.kernels.cells import dissolve
+
+        halves = _halve(patterns)
+        if halves is None:
+            self._whole[cell] = len(rows)
+            return
+        centres, side = halves
+        dissolve(self.pages, cell)
+        new = len(self)
+        self.centres[cell] = centres[0]
+        self.centres = np.concatenate([self.centres, centres[1:]])
+        self.turned = np.concatenate([self.turned, self.rotated(centres[1:])])
+        self.turned[cell] = self.rotated(centres[:1])[0]
+        self.pages = self.pages._replace(
+            first=np.append(self.pages.first, NONE),
+            counts=np.append(self.pages.counts, 0),
+            squares=np.append(self.pages.squares, 0.0),
+        )
+        self._put(patterns, rows, np.where(side, new, cell))
+
+    def renumber(self, place: Rows) -> None:
+        """Let row ``i`` be row ``place[i]`` from now on, -1 for none."""
+        from mossy.kernels.cells import renumber
+
+        renumber(self.pages, place)
+        self._whole = {}
+
+
+def _room(n: int) -> int:
+    """Return how many sketches a cell may hold when there are ``n``."""
+    return max(FEWEST, int(np.sqrt(n)))
+
+
+def _grown(array: NDArray[np.generic], n: int, empty: int) -> NDArray[np.generic]:
+    grown = np.full((n, *array.shape[1:]), empty, array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def _nearest(patterns: Floats, centres: Floats) -> Rows:
+    """Return the nearest centre of each pattern; of equals, the first."""
+    out = np.empty(len(patterns), np.intp)
+    half = 0.5 * np.einsum("cd,cd->c", centres, centres)
+    for first in range(0, len(patterns), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        fits = patterns[part] @ centres.T
+        fits -= half
+        out[part] = fits.argmax(axis=1)
+    return out
+
+
+def _halve(patterns: Floats) -> tuple[Floats, NDArray[np.bool_]] | None:
+    """Return the centres ``(2, d)`` of two halves and the side of each pattern; None if they are too much alike."""
+    start = ((patterns - patterns.mean(axis=0)) ** 2).sum(axis=1).argmax()
+    far = ((patterns - patterns[start]) ** 2).sum(axis=1).argmax()
+    centres = patterns[[start, far]].copy()
+    for _ in range(HALVING):
+        side = _nearest(patterns, centres) == 1
+        if side.all() or not side.any():
+            return None
+        centres = np.stack([patterns[~side].mean(axis=0), patterns[side].mean(axis=0)])
+    side = _nearest(patterns, centres) == 1
+    return None if min(side.sum(), (~side).sum()) * UNEVEN < len(side) else (centres, side)
