@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The public names of mossy, in sorted order. A change here is a change of the interface.
 PUBLIC = [
+    "Cache",
     "Explanation",
     "Index",
     "Matrix",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mossy.cache import Cache
 from mossy.clock import Seconds, Steps
 from mossy.errors import MossyError
 from mossy.memory import Memory
@@ -19,6 +20,7 @@ from mossy.synapses import Synapses
 
 __version__ = "0.1.0"
 __all__ = [
+    "Cache",
     "Explanation",
     "Index",
     "Matrix",

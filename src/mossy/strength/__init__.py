@@ -7,11 +7,12 @@ from collections.abc import Callable
 from mossy.arrays import choose
 from mossy.strength.base import LinearLaw
 from mossy.strength.benna_fusi import benna_fusi
+from mossy.strength.need import Need
 from mossy.strength.power_law import power_law
 from mossy.strength.strengths import TOLERANCE, Strengths
 from mossy.strength.two_phase import two_phase
 
-__all__ = ["LAWS", "TOLERANCE", "LinearLaw", "Strengths", "as_law", "benna_fusi", "power_law", "two_phase"]
+__all__ = ["LAWS", "TOLERANCE", "LinearLaw", "Need", "Strengths", "as_law", "benna_fusi", "power_law", "two_phase"]
 
 LAWS: dict[str, Callable[..., LinearLaw]] = {
     "power_law": power_law,

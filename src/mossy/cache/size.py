@@ -1,0 +1,103 @@
+"""How many bytes a value holds, and how a budget is written."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from numbers import Integral
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from mossy.arrays import check_integer
+from mossy.errors import InvalidParameter
+
+__all__ = ["as_bytes", "measure"]
+
+UNITS = {"": 1, "b": 1} | {
+    f"{prefix}{middle}b": base ** (power + 1)
+    for power, prefix in enumerate("kmgt")
+    for middle, base in (("", 1000), ("i", 1024))
+}
+BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+LARGEST = 1 << 62  # so that sums of sizes stay in 64 bits
+MOST = 10_000  # objects that are looked at one by one
+HEADER = 128  # an array's object beside its entries, rounded up
+
+# They belong to the program, not to the value that mentions them.
+SHARED = type | ModuleType | FunctionType | BuiltinFunctionType | MethodType
+
+
+def as_bytes(given: object, name: str) -> int:
+    """Return a budget in bytes: an integer, or a string such as ``"64 MB"`` (10⁶) or ``"1 GiB"`` (2³⁰).
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    if not isinstance(given, str):
+        if isinstance(given, Integral) and not isinstance(given, bool):
+            return check_integer(given, name, 1, LARGEST)
+        raise InvalidParameter(
+            f"{name}: {given!r} was given; bytes as an integer, or a string such as '64 MB', is allowed."
+        )
+    found = BUDGET.fullmatch(given)
+    if found is None or found[2].lower() not in UNITS:
+        raise InvalidParameter(
+            f"{name}: {given!r} was given; a number and a unit is allowed, such as '500 kB', '64 MB' or '1 GiB'."
+        )
+    return check_integer(int(float(found[1]) * UNITS[found[2].lower()]), name, 1, LARGEST)
+
+
+def measure(value: Any) -> int:
+    """Return about how many bytes ``value`` holds, at least 1.
+
+    Anything with ``nbytes`` (arrays, tensors) holds these and a header; a view holds the array that it looks at.
+    Containers and objects hold what is in them, each object once, however it refers to itself. After 10,000 objects
+    the rest is taken at the mean of those.
+    """
+    waiting, seen, within = deque(_parts(value)), {id(value)}, 0
+    while waiting and len(seen) < MOST:
+        one = waiting.popleft()
+        if id(one) not in seen:
+            seen.add(id(one))
+            within += _alone(one)
+            waiting.extend(_parts(one))
+    rest = len(waiting) * within // len(seen)
+    return max(_alone(value) + within + rest, 1)
+
+
+def _alone(one: Any) -> int:
+    """Return the bytes of an object without what it refers to."""
+    if isinstance(one, SHARED):
+        return 0
+    if isinstance(one, np.ndarray):
+        owner = one
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        return owner.nbytes + HEADER
+    nbytes = getattr(one, "nbytes", None)
+    if isinstance(nbytes, Integral) and not isinstance(nbytes, bool):
+        return max(int(nbytes), 0) + HEADER
+    return sys.getsizeof(one, HEADER)
+
+
+def _parts(one: Any) -> Any:
+    """Return what an object holds."""
+    if isinstance(one, str | bytes | bytearray | int | float | complex | None | SHARED):
+        return ()
+    if isinstance(one, np.ndarray):
+        return one.ravel().tolist() if one.dtype.hasobject else ()
+    if isinstance(one, dict):
+        return [*one.keys(), *one.values()]
+    if isinstance(one, list | tuple | set | frozenset | deque):
+        return one
+    if isinstance(one, partial):
+        return (one.args, one.keywords)
+    held = getattr(one, "__dict__", None)
+    return (held,) if isinstance(held, Mapping) and not hasattr(one, "nbytes") else ()
