@@ -22,7 +22,6 @@ LEVELS = 7  # 2^PLANES - 1
 TALL = 2.5  # root mean squares of its entries, beyond which one is cut off
 BELOW = np.int32(1 << 16)  # makes positive what is rounded
 SURE = 2.0  # standard errors by which an estimate may be off before a memory is overlooked
-WIDE = 0.65  # how far the patterns of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
 ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
@@ -215,18 +214,28 @@ def _keep(rows: Array, scores: Array, best: Array, tally: Array, row: int, score
 def _towards(memories: Memories, cell: int, cue: Array, mask: Array, whole: Array, z: Array) -> None:
     """Write the rotated way from the centre of a cell to the cue, over the mask, into ``z``."""
     if mask.shape[0] == 0:
+        turned = memories.turned[cell]
         for j in range(z.shape[0]):
-            z[j] = whole[j] - memories.turned[cell, j]
+            z[j] = whole[j] - turned[j]
         return
     z[:] = 0
+    centre = memories.centres[cell]
     for j in range(cue.shape[0]):
-        z[j] = mask[j] * (cue[j] - memories.centres[cell, j])
+        z[j] = mask[j] * (cue[j] - centre[j])
     rotate(z, memories.signs)
 
 
 @compiled(reassociate=True)
 def _rank(
-    pages: Pages, memories: Memories, cue: Array, mask: Array, whole: Array, length: Any, share: Any, product: bool
+    pages: Pages,
+    memories: Memories,
+    cue: Array,
+    mask: Array,
+    whole: Array,
+    length: Any,
+    share: Any,
+    wide: Any,
+    product: bool,
 ) -> tuple[Array, Array, Array]:
     """Return how far each cell is, what it holds at best (``-d²``, or a dot product), and a heap of cells by that."""
     n = pages.first.shape[0]
@@ -242,11 +251,13 @@ def _rank(
         spread = np.float32(pages.squares[cell] / pages.counts[cell])
         if product:
             gaps[cell] = dot
-            bounds[cell] = dot + np.float32(WIDE) * np.sqrt(spread) * length
+            bounds[cell] = dot + wide * np.sqrt(spread) * length
         else:
             spread *= share
             gaps[cell] = square
-            bounds[cell] = np.float32(2 * WIDE) * np.sqrt(spread * square) - square - spread
+            away = np.sqrt(square)
+            radius = min(np.sqrt(spread), wide * away)  # some lie nearer to the centre than the mean
+            bounds[cell] = radius * (2 * wide * away - radius) - square
         order[n_open] = cell
         n_open += 1
     for at in range(n_open // 2, -1, -1):
@@ -267,6 +278,7 @@ def _search_one(
     reach: Any,
     margin: Any,
     weight: Any,
+    wide: Any,
     limit: int,
     rows: Array,
     scores: Array,
@@ -285,7 +297,7 @@ def _search_one(
     whole[:d] = cue
     rotate(whole, memories.signs)
     step, length = _planes(whole, levels, planes)
-    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, product)
+    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, wide, product)
     best, tally = np.empty(k, np.float32), np.zeros(3, np.int64)
     top_log = memories.logs.max() if weight > 0 else np.float32(0)
     floor, highest, cut = np.float32(-np.inf), np.float32(-np.inf), np.float32(-np.inf)
@@ -350,6 +362,7 @@ def search(
     reach: float,
     margins: Array,
     weight: float,
+    wide: float,
     limit: int,
     rows: Array,
     scores: Array,
@@ -375,6 +388,8 @@ def search(
         As for ``similarity.scan``; margins ``(c,)``. ``w`` is at least ``4k``.
     weight
         A memory's score is its similarity and ``weight·(ln s - max ln s)``; 0 leaves strengths out.
+    wide
+        How far the patterns of a cell reach towards a cue, in mean radii; at 1 one of them may be a twin of the cue.
     limit
         The most sketches to look at for each cue.
     """
@@ -391,6 +406,7 @@ def search(
             np.float32(reach),
             np.float32(margins[c]),
             np.float32(weight),
+            np.float32(wide),
             limit,
             rows[c],
             scores[c],

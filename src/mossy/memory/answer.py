@@ -100,10 +100,10 @@ def reinforce_recalled(store: Store, blocks: list[Excited], now: float) -> None:
     links = store.links
     if links is not None:
         for rows, activity in blocks:
-            for i in np.flatnonzero(activity[:, 1:].any(axis=1)):
-                others = rows[i, 1:][: links.most]
-                amounts = (activity[i, 0] * activity[i, 1:])[: links.most]
-                links.strengthen(np.repeat(rows[i, :1], len(others)), others, amounts, now)
+            together = slice(1, 1 + links.most)
+            first, others = np.broadcast_arrays(rows[:, :1], rows[:, together])
+            amounts = activity[:, :1] * activity[:, together]
+            links.strengthen(first.ravel(), others.ravel(), amounts.ravel(), now)
     rows, activity = (np.concatenate([block[part].ravel() for block in blocks]) for part in range(2))
     if activity.any():
         store.excite(rows[activity > 0], activity[activity > 0], now)

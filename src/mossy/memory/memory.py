@@ -238,7 +238,7 @@ class Memory:
             reinforce = check_flag(reinforce, "recall.reinforce") and self._store.writes
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._now()
-            if single and k == 1 and self._settings.gain == 0 and store.vector.current == "exact":
+            if single and k == 1 and self._settings.gain == 0 and store.vector.answering(store.index) == "exact":
                 prepared = store.index.prepare(cues, mask)
                 only = lone(store.index, prepared, self._settings)
                 if only is not None:

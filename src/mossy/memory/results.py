@@ -108,7 +108,7 @@ def stats_of(store: Store, configuration: Configuration) -> Stats:
         beta=index.beta,
         law=store.strengths.law.name,
         keep=configuration.keep,
-        pathway=store.vector.current,
+        pathway=store.vector.answering(index),
         file=None if journal is None else str(journal.path),
         bytes_on_disk=0 if journal is None else journal.nbytes,
     )

@@ -143,6 +143,8 @@ def _prior(
     if delta == 0:
         return np.zeros(len(rows))
     logs = strengths.log(rows, now)
+    if not which[-1]:  # one cue, whose rows rise: of equals, the first
+        return prior(logs, logs[fit.argmax()], beta, delta)
     order = np.lexsort((rows, -fit, which))
     best = order[np.flatnonzero(np.diff(which[order], prepend=-1))]  # of each cue, the row that fits best
     return prior(logs, logs[best][which], beta, delta)
@@ -154,11 +156,12 @@ def _table(index: Index, strengths: Strengths, c: int, pairs: Pairs, settings: S
     similarity = index.beta * fit
     faded = _prior(strengths, which, rows, fit, index.beta, settings.delta, now)
     total = similarity + faded + linked
+    if c == 1:  # its rows rise
+        order = np.argsort(-total, kind="stable")[None]
+        return Evidence(*(part[order] for part in (rows, similarity, faded, linked, total, fit)))
     order = np.lexsort((rows, -total, which))
     counts = np.bincount(which, minlength=c)
     width = int(counts.max())
-    if c == 1:
-        return Evidence(rows, similarity, faded, linked, total, fit).each(lambda part: part[order][None])
     place = (which, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
 
     def pad(part: NDArray[Any], empty: float) -> NDArray[Any]:

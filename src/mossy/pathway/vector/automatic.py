@@ -24,18 +24,18 @@ class Automatic(Vector):
     def __init__(self) -> None:
         self._exact = Exact()
         self._sketch = Sketch()
-        self._many = False
 
-    @property
-    def current(self) -> str:
-        """The name of the pathway that answered last."""
-        return self._sketch.name if self._many else self._exact.name
+    def answering(self, index: Index) -> str:
+        """Return the name of the pathway that answers while the memories are these."""
+        return self._chosen(index).name
+
+    def _chosen(self, index: Index) -> Vector:
+        many = len(index) > FEW and index.similarity.name in KINDS
+        return self._sketch if many else self._exact
 
     def find(self, index: Index, cues: Cues, reach: float, slack: float, k: int, fading: Fading | None) -> Pairs:
         """Return pairs by the one or the other."""
-        self._many = len(index) > FEW and index.similarity.name in KINDS
-        chosen = self._sketch if self._many else self._exact
-        return chosen.find(index, cues, reach, slack, k, fading)
+        return self._chosen(index).find(index, cues, reach, slack, k, fading)
 
     def forget(self, rows: Rows) -> None:
         """Pass it on."""

@@ -50,9 +50,8 @@ class Vector(ABC):
 
     name: ClassVar[str]
 
-    @property
-    def current(self) -> str:
-        """The name of the pathway that answers now."""
+    def answering(self, index: Index) -> str:
+        """Return the name of the pathway that answers while the memories are these."""
         return self.name
 
     @abstractmethod

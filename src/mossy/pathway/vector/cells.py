@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.kernels.pages import NONE, PAGE, Pages
+from mossy.pathway.vector.threads import share_out
 
 __all__ = ["Cells"]
 
 FEWEST = 512  # sketches that a cell may hold, at least
 FILLED = 0.6  # of what a cell may hold, when cells are learned for many patterns
 SAMPLE = 128  # patterns a cell from which cells are learned
-LESSONS = 8  # times that cells learn from the sample
+LESSONS = 6  # times that cells learn from the sample
 HALVING = 4  # times that two halves of a cell learn from it
 UNEVEN = 16  # a half is at least one in so many
+GROUPED = 256  # cells from which they are found by groups
+GROUPINGS = 4  # times that groups learn from the cells
+TOGETHER = 1024  # patterns that are worth a thread
 AT_ONCE = 8192  # patterns assigned at once
 SPARE = 8  # pages grow by one in so many
 
@@ -58,6 +62,7 @@ class Cells:
             np.empty((0, self.size // 64, PAGE), np.uint64),
             np.full(1, NONE, np.int64),
         )
+        self._groups: Groups | None = None
         self._whole: dict[int, int] = {}  # the size of cells when they could not be split
 
     def __len__(self) -> int:
@@ -78,28 +83,33 @@ class Cells:
         from mossy.kernels.rotate import rotate_all
 
         out = np.empty((len(patterns), self.size), np.float32)
-        rotate_all(np.ascontiguousarray(patterns), np.ones(len(patterns), np.float32), self.signs, out)
+        patterns, ones = np.ascontiguousarray(patterns), np.ones(len(patterns), np.float32)
+        share_out(lambda some: rotate_all(patterns[some], ones[some], self.signs, out[some]), len(out), TOGETHER)
         return out
 
     def learn(self, patterns: Floats, n: int) -> None:
         """Start anew with cells for ``n`` patterns like these, learned from them by competition (k-means)."""
         count = max(int(n / (FILLED * _room(n))), 1)
-        few = patterns[: count * SAMPLE]
-        centres = few[np.linspace(0, len(few) - 1, min(count, len(few))).astype(np.intp)].copy()
-        for _ in range(LESSONS):
-            winner = _nearest(few, centres)
-            wins = np.bincount(winner, minlength=len(centres))
-            wins = wins[wins > 0]  # a cell that nothing belongs to is given up
-            starts = np.cumsum(wins) - wins
-            sums = np.add.reduceat(few[np.argsort(winner, kind="stable")], starts, axis=0)
-            centres = np.asarray(sums / wins[:, None], np.float32)
-        self.begin(centres)
+        self.begin(_compete(patterns[: count * SAMPLE], count, LESSONS)[0])
 
     def add(self, patterns: Floats, rows: Rows) -> None:
         """Add patterns ``(n, d)`` of these rows to the cells that they belong to."""
         for first in range(0, len(rows), AT_ONCE):
             part = slice(first, first + AT_ONCE)
-            self._put(patterns[part], rows[part], _nearest(patterns[part], self.centres))
+            self._put(patterns[part], rows[part], self._nearest(patterns[part]))
+
+    def _nearest(self, patterns: Floats) -> Rows:
+        """Return the cell of each pattern; where there are many cells, of those in the groups that lie nearest."""
+        if len(self) < GROUPED:
+            return _nearest(patterns, self.centres)
+        from mossy.kernels.nearest import nearest_in_groups
+
+        if self._groups is None:
+            self._groups = Groups(self.centres)
+        groups, found = self._groups, np.zeros(len(patterns), np.int64)
+        given = (groups.heads, groups.head_halves, groups.centres, groups.halves, groups.starts)
+        share_out(lambda some: nearest_in_groups(patterns[some], *given, found[some]), len(found), TOGETHER)
+        return groups.order[found]
 
     def _put(self, patterns: Floats, rows: Rows, cells: Rows) -> None:
         from mossy.kernels.cells import add
@@ -150,7 +160,7 @@ class Cells:
             return
         centres, side = halves
         dissolve(self.pages, cell)
-        new = len(self)
+        new, self._groups = len(self), None
         self.centres[cell] = centres[0]
         self.centres = np.concatenate([self.centres, centres[1:]])
         self.turned = np.concatenate([self.turned, self.rotated(centres[1:])])
@@ -170,6 +180,35 @@ class Cells:
         self._whole = {}
 
 
+@final
+class Groups:
+    """Centres of cells ``(C, d)`` in ``√C`` groups of neighbours, so that the nearest is found among a few groups."""
+
+    def __init__(self, centres: Floats) -> None:
+        self.heads, group = _compete(centres, int(np.sqrt(len(centres))), GROUPINGS)
+        self.order = np.argsort(group, kind="stable")
+        self.centres = centres[self.order]
+        self.starts = np.searchsorted(group[self.order], np.arange(len(self.heads) + 1))
+        self.halves, self.head_halves = _halves(self.centres), _halves(self.heads)
+
+
+def _compete(patterns: Floats, count: int, lessons: int) -> tuple[Floats, Rows]:
+    """Return at most ``count`` centres that learned from patterns by competition (k-means), and the winner of each."""
+    centres = patterns[np.linspace(0, len(patterns) - 1, min(count, len(patterns))).astype(np.intp)]
+    for _ in range(lessons):
+        winner = _nearest(patterns, centres)
+        wins = np.bincount(winner)
+        wins = wins[wins > 0]  # a centre that nothing belongs to is given up
+        sums = np.add.reduceat(patterns[np.argsort(winner, kind="stable")], np.cumsum(wins) - wins, axis=0)
+        centres = np.asarray(sums / wins[:, None], np.float32)
+    return centres, _nearest(patterns, centres)
+
+
+def _halves(centres: Floats) -> Floats:
+    """Return ``½‖c‖²`` of each centre."""
+    return np.asarray(0.5 * np.einsum("cd,cd->c", centres, centres), np.float32)
+
+
 def _room(n: int) -> int:
     """Return how many sketches a cell may hold when there are ``n``."""
     return max(FEWEST, int(np.sqrt(n)))
@@ -184,7 +223,7 @@ def _grown(array: NDArray[np.generic], n: int, empty: int) -> NDArray[np.generic
 def _nearest(patterns: Floats, centres: Floats) -> Rows:
     """Return the nearest centre of each pattern; of equals, the first."""
     out = np.empty(len(patterns), np.intp)
-    half = 0.5 * np.einsum("cd,cd->c", centres, centres)
+    half = _halves(centres)
     for first in range(0, len(patterns), AT_ONCE):
         part = slice(first, first + AT_ONCE)
         fits = patterns[part] @ centres.T

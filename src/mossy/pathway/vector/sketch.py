@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -15,6 +11,7 @@ from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, Memories
 from mossy.pathway.vector.base import Fading, Pairs, Rows, Vector
 from mossy.pathway.vector.cells import Cells
 from mossy.pathway.vector.exact import Exact
+from mossy.pathway.vector.threads import share_out
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
@@ -25,9 +22,10 @@ KINDS = {"euclidean": EUCLIDEAN, "cosine": COSINE, "dot": DOT, "manhattan": MANH
 
 AT_ONCE = 16_384  # rows that are sketched at once
 LOOKED = 16_384  # sketches that a recall looks at, at most; two fifths of all, if that is more
+WIDE = 0.8  # how far the keys of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
 KEPT = 4096  # memories that a cue can find, at least 4k
 MOST = KEPT // 4  # k beyond which every key is compared
-TOGETHER = 8  # cues from which threads share the work
+TOGETHER = 8  # cues that are worth a thread
 SAMPLE = 65_536  # keys from which cells are learned, at most
 BULK = 2048  # new rows from which cells are learned anew, if they are more than those before
 
@@ -44,7 +42,7 @@ class Sketch(Vector):
     similarity is computed, under the mask and with the strength. It ends when no cell can hold better, or when
     third of all sketches (65,536 at least) were looked at.
 
-    A cell splits in two when it holds more than ``√n`` sketches (512 at least), so that storing and forgetting never
+    A cell splits in two when it holds more than ``2√n`` sketches (512 at least), so that storing and forgetting never
     wait for anything to be built again. A sketch takes ``D/8 + 8`` bytes, D being d rounded up to 64.
 
     References
@@ -95,9 +93,9 @@ class Sketch(Vector):
 
             cue = (batch[some], cut(mask), cut(cues.scale), cut(share))
             out = (rows[some], scores[some], found[some])
-            search(cells.pages, memories, *cue, kind, k, float(reach), margin[some], weight, limit, *out)
+            search(cells.pages, memories, *cue, kind, k, float(reach), margin[some], weight, WIDE, limit, *out)
 
-        _share_out(part, c)
+        share_out(part, c, TOGETHER)
         if c == 1:
             return np.zeros(found[0], np.intp), np.sort(rows[0, : found[0]]).astype(np.intp)
         every = [np.sort(rows[i, : found[i]]) for i in range(c)]
@@ -172,16 +170,3 @@ def _share(index: Index, known: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return which part of the variance of the keys lies in the known entries ``(c,)``."""
     variance = index.statistics().of_entries("variance")
     return np.asarray((known @ variance / max(float(variance.sum()), 1e-30)).clip(1e-6, 1.0))
-
-
-def _share_out(work: Callable[[slice], None], c: int) -> None:
-    """Do the work on ``c`` cues, many in threads, which are over when it returns."""
-    threads = min(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, c // TOGETHER
-    )
-    if threads < 2:
-        work(slice(0, c))
-        return
-    bounds = np.linspace(0, c, threads + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, [slice(first, last) for first, last in pairwise(bounds.tolist())]))
