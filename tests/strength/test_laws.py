@@ -279,3 +279,48 @@ class TestBadInput:
         law = two_phase()
         assert as_law(law) is law
         assert isinstance(as_law("benna_fusi"), LinearLaw)
+
+
+# -- coarse forms -------------------------------------------------------------------------------------------------
+
+
+def factors(law: LinearLaw, m: int) -> tuple[float, float]:
+    """Return by which factor the coarse form is off over the span of the law: root mean square, and the most."""
+    times = np.geomspace(1 / law.rates.max(), 1 / law.rates.min(), 2000)
+    logs = np.log(law.coarse(m).response(times) / law.response(times))
+    return math.exp(math.sqrt((logs**2).mean())), math.exp(np.abs(logs).max())
+
+
+@pytest.mark.parametrize(("name", "m"), [(name, m) for name in ("power_law", "benna_fusi") for m in (2, 3, 4)])
+def test_a_coarse_form_is_as_close_as_its_docstring_tells(name, m):
+    line = next(line for line in LinearLaw.coarse.__doc__.splitlines() if line.strip().startswith(f"``{name}()``"))
+    told = line.split("``")[2].split()[2 * (m - 2) : 2 * m]
+    mean, most = factors(LAWS[name](), m)
+    assert mean == pytest.approx(float(told[0]), rel=0.03)
+    assert most == pytest.approx(float(told[1].strip("()")), rel=0.04)
+
+
+@given(law=laws(), m=st.integers(1, 5))
+def test_a_coarse_form_is_a_law(law, m):
+    coarse = law.coarse(m)
+    assert coarse.modes == min(m, law.modes)
+    assert (coarse.readout > 0).all()
+    assert coarse.readout.sum() == pytest.approx(1, abs=1e-12)
+    assert coarse.parts.sum(axis=0) == pytest.approx(coarse.readout, abs=1e-12)
+    assert coarse is law or (coarse.parts >= 0).all()
+    assert law.rates.min() * (1 - 1e-5) <= coarse.rates.min()
+    assert coarse.rates.max() <= law.rates.max() * (1 + 1e-5)
+    if coarse.modes > 2 and coarse is not law:
+        steps = np.diff(np.log(coarse.rates))
+        assert steps == pytest.approx(steps[0], abs=1e-4)
+
+
+def test_a_law_of_so_few_modes_is_its_own_coarse_form():
+    for law, m in ((two_phase(), 2), (benna_fusi(3), 3), (power_law(), 12), (power_law(), 99)):
+        assert law.coarse(m) is law
+
+
+def test_more_modes_are_closer():
+    means = [factors(power_law(), m)[0] for m in (1, 2, 3, 4, 6, 11)]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < 1.03

@@ -3,7 +3,7 @@
 from mossy.journal.connection import DURABILITY, check_path, named
 from mossy.journal.files import on_disk, sync_folder
 from mossy.journal.journal import Journal
-from mossy.journal.layout import BLOCK, GONE, state_dtype
+from mossy.journal.layout import BLOCK, GONE, LINK_MODES, state_dtype
 from mossy.journal.lock import readers_of
 from mossy.journal.packing import pack, unpack
 from mossy.journal.payload import decode, encode
@@ -18,6 +18,7 @@ __all__ = [
     "BLOCK",
     "DURABILITY",
     "GONE",
+    "LINK_MODES",
     "ROWS",
     "Chunk",
     "Journal",

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["APPLICATION", "BLOCK", "GONE", "LAYOUT", "MIGRATIONS", "PAGE", "PART", "state_dtype"]
+__all__ = ["APPLICATION", "BLOCK", "GONE", "LAYOUT", "LINK_MODES", "MIGRATIONS", "PAGE", "PART", "state_dtype"]
 
 APPLICATION = 0x6D6F7373  # SQLite's application_id of a file of ours: "moss"
 PAGE = 4096  # bytes: what does not fit into a page goes on in pages of its own, so that long rows waste little
 PART = 1 << 20  # bytes of weights in a row of the table `weights`
 BLOCK = 64  # memories whose state shares a row of the table `state`
+LINK_MODES = 2  # modes of a link, if the law has as many
 
 # A memory has one row for good: its id is its rowid. Forgetting empties the row and leaves it there, since taking a row
 # out makes SQLite move others within its pages, and a moved row leaves a copy of itself in what the page does not use.
@@ -35,9 +36,11 @@ GONE = 1 << 4  # the flag of an id that is forgotten, as in the catalog
 def state_dtype(modes: int, links: int) -> np.dtype[Any]:
     """Return the record of what changes of one memory: flags, strength and links.
 
-    All zero is a fresh memory: stored, and not touched since.
+    ``modes`` is how many a strength has; a link has two, in float16. All zero is a fresh memory: stored, and not
+    touched since.
     """
     fields: list[Any] = [("flags", "u1"), ("when", "<f8"), ("modes", "<f4", (modes,))]
     if links:
-        fields += [("linked_when", "<f8"), ("targets", "<i8", (links,)), ("linked", "<f4", (links, modes))]
+        linked = (links, min(modes, LINK_MODES))
+        fields += [("linked_when", "<f8"), ("targets", "<i8", (links,)), ("linked", "<f2", linked)]
     return np.dtype(fields)

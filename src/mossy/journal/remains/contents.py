@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "capacity": None,
     "merge": 0.0,
     "duplicates": "reinforce",
+    "pathway": "auto",
     "clock": "seconds",
     "modes": 12,
 }

@@ -27,7 +27,7 @@ class Linked(NamedTuple):
     """The links of a memory: the ids ``(k,)`` of others, modes ``(k, m)``, and when these were current."""
 
     ids: list[int]
-    modes: Modes
+    modes: NDArray[np.float16]
     when: float
 
 
@@ -44,20 +44,26 @@ def join(
 
 
 def join_links(law: LinearLaw, most: int, here: Linked, there: Linked) -> Linked | None:
-    """Return the ``most`` strongest of the joined links, None if these are the links that are there already."""
+    """Return the ``most`` strongest of the joined links, None if these are the links that are there already.
+
+    ``law`` is that of links.
+    """
     later = max(here.when, there.when) if here.ids else there.when
-    mine = _later(law, here.modes, np.full(len(here.ids), later - here.when))
-    theirs = _later(law, there.modes, np.full(len(there.ids), later - there.when))
+    mine, theirs = (_linked_later(law, linked, later - linked.when) for linked in (here, there))
     joined: dict[int, Any] = dict(zip(here.ids, mine, strict=True))
     for id, modes in zip(there.ids, theirs, strict=True):
         joined[id] = np.maximum(joined[id], modes) if id in joined else modes
-    strength = {id: float(law.strength(modes)) for id, modes in joined.items()}
+    strength = {id: float(law.strength(modes.astype(np.float64))) for id, modes in joined.items()}
     strongest = set(sorted(joined, key=lambda id: (-strength[id], id))[:most])
     kept = [id for id in joined if id in strongest]
     if kept == here.ids and all((joined[id] == one).all() for id, one in zip(here.ids, mine, strict=True)):
         return None
-    return Linked(kept, np.array([joined[id] for id in kept], np.float32).reshape(len(kept), law.modes), later)
+    return Linked(kept, np.array([joined[id] for id in kept], np.float16).reshape(len(kept), law.modes), later)
 
 
 def _later(law: LinearLaw, modes: Modes, elapsed: NDArray[np.float64]) -> Modes:
     return np.asarray(law.decay(modes, elapsed), np.float32)
+
+
+def _linked_later(law: LinearLaw, linked: Linked, elapsed: float) -> NDArray[np.float16]:
+    return np.asarray(law.decay(linked.modes.astype(np.float64), np.full(len(linked.ids), elapsed)), np.float16)

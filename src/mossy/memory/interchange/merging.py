@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import FullMemory, InvalidInput, InvalidParameter, InvalidShape, InvalidTime
-from mossy.journal import decode, state_dtype
+from mossy.journal import LINK_MODES, decode, state_dtype
 from mossy.memory.catalog import LONG, PINNED, SHORT, USED
 from mossy.memory.configuration import Configuration
 from mossy.memory.interchange.form import Progress, files_of
@@ -116,6 +116,8 @@ class _Merging:
         self._same_law = all(told.get(name) == own[name] for name in ("law", "law_parameters"))
         if self._same_law and export.header.modes != store.strengths.law.modes:
             export.refuse(1, f"{export.header.modes} modes were given, which its law has not")
+        if self._same_law and export.header.link_modes != min(export.header.modes, LINK_MODES):
+            export.refuse(1, f"{export.header.link_modes} modes of links were given, which its law has not")
         self._dtype = state_dtype(store.strengths.law.modes, 0 if store.links is None else store.links.most)
         self._shape = _shape_of(store)
         self._plan = make_plan(store, configuration.keeps_duplicates, export, self._tell)
@@ -241,7 +243,7 @@ class _Merging:
             record = np.zeros(1, self._dtype)
             links.describe(row, catalog.ids, record, NONE)
             here = _linked_in(record[0])
-            joined = join_links(self._store.strengths.law, links.most, here, self._linked(line, id))
+            joined = join_links(links.law, links.most, here, self._linked(line, id))
             if joined is not None:
                 record["targets"], record["linked"], record["linked_when"] = -1, 0, joined.when
                 record["targets"][0, : len(joined.ids)] = joined.ids
@@ -254,10 +256,9 @@ class _Merging:
         """Return the links of a line, by the ids that the others have here; those that are not here are left out."""
         found = [(self._here(link.id), link) for link in line.links]
         found = [(id, link) for id, link in found if id not in (-1, own) and self._store.catalog.holds(id)]
-        modes = [
-            link.modes if self._same_law else [link.strength] * self._store.strengths.law.modes for _, link in found
-        ]
-        array = np.array(modes, np.float32).reshape(len(found), self._store.strengths.law.modes)
+        m = self._dtype["linked"].shape[1]
+        modes = np.array([link.modes if self._same_law else [link.strength] * m for _, link in found]).reshape(-1, m)
+        array = np.minimum(modes, np.finfo(np.float16).max).astype(np.float16)
         return Linked([id for id, _ in found], array, line.linked if self._same_law else self._export.header.now)
 
     def _here(self, id: int) -> int:

@@ -93,6 +93,7 @@ class Header:
         self.next_id = _whole(told["next_id"])
         self.now = _time(told["now"])
         self.modes = _whole(told["modes"])
+        self.link_modes = _whole(told["link_modes"])
         self.clock = _text(told["clock"])
         self.short_term = [_whole(id) for id in _list(told["short_term"])]
         self.configuration = _object(told["configuration"])
@@ -301,7 +302,7 @@ def _checked(told: dict[str, Any], header: Header) -> Line:
         _flag(told["long_term"]),
         _strength(told["strength"]),
         _past(told["when"], header),
-        _modes(told["modes"], header),
+        _modes(told["modes"], header.modes),
         linked,
         links,
         encoded(told["payload"]),
@@ -312,7 +313,7 @@ def _links(told: dict[str, Any], id: int, header: Header) -> tuple[float, list[L
     links = []
     for one in _list(told.get("links", [])):
         link = _object(one)
-        links.append(Link(_id(link["id"]), _strength(link["strength"]), _modes(link["modes"], header)))
+        links.append(Link(_id(link["id"]), _strength(link["strength"]), _modes(link["modes"], header.link_modes)))
     named = {link.id for link in links}
     if len(named) != len(links) or id in named:
         raise ValueError("links: each other memory is allowed once")
@@ -363,9 +364,9 @@ def _strength(given: Any) -> float:
     return float(given)
 
 
-def _modes(given: Any, header: Header) -> list[float]:
-    if len(_list(given)) != header.modes:
-        raise ValueError(f"modes: {len(given)} were given; {header.modes} are allowed, as the first line tells")
+def _modes(given: Any, m: int) -> list[float]:
+    if len(_list(given)) != m:
+        raise ValueError(f"modes: {len(given)} were given; {m} are allowed, as the first line tells")
     quick = all(type(one) is float for one in given) and min(given, default=0) >= 0 and max(given, default=0) <= MOST
     return given if quick else [_strength(one) for one in given]
 

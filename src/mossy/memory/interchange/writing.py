@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import HeldByWriter, InvalidDtype, InvalidInput, JournalError
-from mossy.journal import on_disk, state_dtype, sync_folder
+from mossy.journal import LINK_MODES, on_disk, state_dtype, sync_folder
 from mossy.memory.catalog import LONG, PINNED, USED
 from mossy.memory.configuration import Configuration
 from mossy.memory.interchange.form import AT_ONCE, FORMAT, VERSION, Progress, as_text, files_of
 from mossy.memory.store import Store
+from mossy.pathway import Links
 
 __all__ = ["export"]
 
@@ -72,6 +73,7 @@ def export(
             "clock": clock,
             "now": now,
             "modes": store.strengths.law.modes,
+            "link_modes": min(store.strengths.law.modes, LINK_MODES),
             "short_term": store.catalog.ids[store.short.rows].tolist(),
             "configuration": configuration.as_dict(),
             "checksums": _write_arrays(array_file, store, rows),
@@ -121,7 +123,7 @@ def _lines(store: Store, rows: Rows, now: float) -> Iterator[bytes]:
         if stored is not None:
             told["stored"] = stored[i]
         if links is not None:
-            told |= _links(store, records[i], now)
+            told |= _links(links, records[i], now)
         try:
             text = as_text(payload)
         except InvalidDtype as error:
@@ -129,11 +131,11 @@ def _lines(store: Store, rows: Rows, now: float) -> Iterator[bytes]:
         yield b'%s,"payload":%s}\n' % (json.dumps(told, separators=(",", ":")).encode()[:-1], text)
 
 
-def _links(store: Store, record: Any, now: float) -> dict[str, Any]:
+def _links(links: Links, record: Any, now: float) -> dict[str, Any]:
     """Return the links of one memory."""
     there = np.flatnonzero((record["targets"] >= 0) & record["linked"].any(axis=1))
     when, modes = float(record["linked_when"]), record["linked"][there]
-    strength = store.strengths.law.strength(modes.astype(np.float64), np.full(len(there), now - when))
+    strength = links.law.strength(modes.astype(np.float64), np.full(len(there), now - when))
     parts = zip(record["targets"][there].tolist(), strength.tolist(), modes.tolist(), strict=True)
     return {
         "linked": when,
