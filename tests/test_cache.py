@@ -421,6 +421,23 @@ def test_values_that_are_let_go_are_freed():
     assert watch() is None
 
 
+def test_a_value_may_ask_the_cache_while_it_goes():
+    cache, seen = of_items(2), []
+
+    class Last:
+        def __del__(self):
+            cache["left"] = 1  # may let the next one go, and so on
+            seen.append(cache.get("left"))
+
+    for key in range(6):
+        cache[key] = Last()
+    cache[5] = 0
+    cache.clear()
+    gc.collect()
+    assert seen == [1] * 6
+    assert cache.stats().bytes == len(cache) * (ROOM + 1)
+
+
 def test_ghosts_are_found_and_leave_in_order():
     ghosts, kept, rng = Ghosts(), {}, np.random.default_rng(5)
     for slot in range(400):

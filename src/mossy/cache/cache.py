@@ -7,7 +7,6 @@ import secrets
 import threading
 from array import array
 from collections.abc import Callable, Hashable, ItemsView, Iterator, MutableMapping, ValuesView
-from contextlib import contextmanager
 from hashlib import blake2b
 from numbers import Integral
 from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast, final
@@ -24,6 +23,7 @@ __all__ = ["Cache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
 
 GHOSTS = 4  # ghosts for each item held
 GHOST = 115  # bytes of a slot in all arrays and lists, spare room included
@@ -71,7 +71,12 @@ class Cache(MutableMapping[K, V]):
     Raises
     ------
     InvalidParameter
-        The capacity is no budget, or has no room for one item.
+        The capacity is no budget, or has no room for one item; or, later, a key is not hashable, or ``sizeof``
+        returned no size.
+    FullMemory
+        An item that is set is larger than the budget; nothing was changed.
+    UnknownMemory
+        A key that is asked for by ``[]`` is not held. It is a ``KeyError``.
 
     Notes
     -----
@@ -165,14 +170,8 @@ class Cache(MutableMapping[K, V]):
         mark = self._mark(key)
         with self._alone():
             slot = self._slots.get(key)
-            with self._changing():
-                if slot is None:
-                    slot = self._enter(key, mark)
-                self._bytes += size - int(self._table.sizes[slot])
-                self._values[slot] = value
-                self._table.hold(slot, size)
-                self._table.use(slot)
-                self._make_room(slot)
+            gone = self._whole(lambda: self._put(key, value, size, slot, mark))
+        del gone  # only here, where all is in order again: what is let go may have a finalizer that asks the cache
 
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return the value of ``key``; if it is not held, set it to ``default`` first."""
@@ -226,6 +225,7 @@ class Cache(MutableMapping[K, V]):
 
     # --- inside ----------------------------------------------------------------------------------
     def _empty(self) -> None:
+        gone = self.__dict__.get("_values")  # their finalizers, too, come last
         law = power_law(0.5, FASTEST, SLOWEST, MODES)
         self._table = Table(Need(law, RATE if self._adapt else 0.0))
         self._slots: dict[K, int] = {}
@@ -235,6 +235,7 @@ class Cache(MutableMapping[K, V]):
         self._ghosts = Ghosts()
         self._bytes = 0
         self._torn = False
+        del gone
 
     def _alone(self) -> Any:
         """Return the lock. In a forked child it is a new one, since whoever held the old one is not there."""
@@ -244,13 +245,13 @@ class Cache(MutableMapping[K, V]):
                 self._empty()
         return self._lock
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Drop everything if a change is interrupted half-way: a cache may lose items, not mix them up."""
+    def _whole(self, change: Callable[[], T]) -> T:
+        """Make a change; where it is interrupted half-way, drop everything: a cache may lose items, not mix them up."""
         self._torn = True
         try:
-            yield
+            result = change()
             self._torn = False
+            return result
         finally:
             if self._torn:
                 self._empty()
@@ -301,6 +302,19 @@ class Cache(MutableMapping[K, V]):
             )
         return size
 
+    def _put(self, key: K, value: V, size: int, slot: int | None, mark: int) -> list[Any]:
+        """Set the value of a key, let others go for it, and return the values that go."""
+        if slot is None:
+            slot = self._enter(key, mark)
+        self._bytes += size - int(self._table.sizes[slot])
+        gone = [self._values[slot]]
+        self._values[slot] = value
+        self._table.hold(slot, size)
+        self._table.use(slot)
+        if self._bytes > self._capacity:
+            self._make_room(slot, gone)
+        return gone
+
     def _enter(self, key: K, mark: int) -> int:
         """Return the slot of a new item: that of its ghost, if it has left one."""
         slot = self._ghosts.find(mark)
@@ -318,11 +332,11 @@ class Cache(MutableMapping[K, V]):
         self._keys[slot], self._marks[slot] = key, mark
         return slot
 
-    def _make_room(self, newcomer: int) -> None:
+    def _make_room(self, newcomer: int, gone: list[Any]) -> None:
         while self._bytes > self._capacity:
             slot = self._table.weakest(newcomer)
             mark = self._marks[slot]
-            self._leave(slot)
+            gone.append(self._leave(slot))
             self._evictions += 1
             self._table.let_go(slot)
             twin = self._ghosts.find(mark)  # of another key with the same hash
@@ -350,18 +364,19 @@ class Cache(MutableMapping[K, V]):
         """Remove an item and its ghost; return its value or ``MISSING``, and whether there was a ghost."""
         mark = self._mark(key)
         with self._alone():
-            found: object = MISSING
-            slot = self._slots.get(key)
-            ghost = self._ghosts.find(mark)
-            with self._changing():
-                if slot is not None:
-                    found = self._leave(slot)
-                    self._table.free(slot)
-                if ghost != NONE:
-                    self._ghosts.remove(ghost)
-                    self._table.free(ghost)
-                self._lay_ghosts()
-            return found, ghost != NONE
+            slot, ghost = self._slots.get(key), self._ghosts.find(mark)
+            return self._whole(lambda: self._erase(slot, ghost))
+
+    def _erase(self, slot: int | None, ghost: int) -> tuple[object, bool]:
+        found: object = MISSING
+        if slot is not None:
+            found = self._leave(slot)
+            self._table.free(slot)
+        if ghost != NONE:
+            self._ghosts.remove(ghost)
+            self._table.free(ghost)
+        self._lay_ghosts()
+        return found, ghost != NONE
 
     def __repr__(self) -> str:
         """Say how full it is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, final
 
 import numpy as np
@@ -100,11 +102,9 @@ class Table:
             for step, slot in enumerate(slots, start):
                 self.uses[slot] = need.use(self.rows[slot], int(self.uses[slot]), need.gain(step))
         else:
-            from mossy.kernels.need import use_all  # not needed by a small cache, which need not wait for it
-
             since = start - need.landmark
             state = self.rows, self.uses, need.shares, need.totals
-            use_all(np.array(slots, np.int32), since, need.law.rates, need.rate, *state, GROUP_OF)
+            _kernels()[0](np.array(slots, np.int32), since, need.law.rates, need.rate, *state, GROUP_OF)
         self.steps = start + len(slots)
 
     def weakest(self, skip: int) -> int:
@@ -123,11 +123,10 @@ class Table:
         return int(values.argmin()) if len(pool) > (skip >= 0 and self.held[skip]) else NONE
 
     def _place_by_kernel(self, pool: NDArray[np.int32], skip: int) -> int:
-        from mossy.kernels.need import weakest
-
         need = self.need
         now, state = self.steps - need.landmark, (need.shares, need.totals)
-        return weakest(pool, skip, now, need.law.rates, self.rows, self.uses, self.sizes, *state, GROUP_OF)
+        place: int = _kernels()[1](pool, skip, now, need.law.rates, self.rows, self.uses, self.sizes, *state, GROUP_OF)
+        return place
 
     @property
     def nbytes(self) -> int:
@@ -172,3 +171,11 @@ class Table:
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.full(new - old, fill, array.dtype)]))
         self._free.extend(range(new - 1, old - 1, -1))
+
+
+@cache
+def _kernels() -> tuple[Callable[..., None], Callable[..., int]]:
+    """Import the kernels when they are first needed, since a small cache need not wait for a compiler."""
+    from mossy.kernels.need import use_all, weakest
+
+    return use_all, weakest

@@ -93,7 +93,7 @@ class Need:
         """Move the landmark to ``now`` and return ``(m,)``, by which the caller multiplies every row it keeps."""
         fall = np.exp(-self.law.rates * (now - self.landmark))
         self.totals *= fall
-        self.landmark = now
+        self.landmark = float(now)
         return fall
 
     def use(self, row: Rows, uses: int, gain: Floats) -> int:
