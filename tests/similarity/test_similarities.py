@@ -254,3 +254,17 @@ def test_names():
     assert as_similarity(own) is own
     with pytest.raises(UnknownName, match="similarity: 'l2' was given; allowed are 'dot', 'cosine'"):
         as_similarity("l2")
+
+
+@given(st.integers(1, 9), st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(0, 99))
+def test_statistics_are_the_same_bits_in_any_batching(d, sizes, seed):
+    keys = np.random.default_rng(seed).normal(size=(sum(sizes), d)) * 10.0 ** np.arange(d)
+    whole, parts = KeyStatistics(d), KeyStatistics(d)
+    whole.add(keys)
+    for part in np.split(keys, np.cumsum(sizes)[:-1]):
+        parts.add(part)
+    total = np.zeros(d)
+    for key in keys:
+        total += key
+    assert whole.total.tolist() == parts.total.tolist() == total.tolist()
+    assert whole.squares.tolist() == parts.squares.tolist()

@@ -369,3 +369,12 @@ class TestBadInput:
     def test_settings(self, given_, error):
         with pytest.raises(error):
             Index(**given_)
+
+
+@given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=40), st.integers(0, 99))
+def test_the_nth_row_that_is_not_silent(n, gone, seed):
+    index = Index()
+    index.write(np.random.default_rng(seed).normal(size=(n, 3)))
+    index.erase(np.array(sorted(row for row in gone if row < n), np.intp))
+    alive = index.alive()
+    assert index._alive_at(np.arange(len(alive))).tolist() == alive.tolist()

@@ -50,8 +50,8 @@ class KeyStatistics:
         self.count += len(keys)
         for first in range(0, len(keys), AT_ONCE):
             wide = keys[first : first + AT_ONCE].astype(np.float64)
-            self.total = np.cumsum(np.concatenate([self.total[None], wide]), axis=0)[-1].copy()
-            self.squares = np.cumsum(np.concatenate([self.squares[None], wide**2]), axis=0)[-1].copy()
+            self.total = _row_after_row(self.total, wide)
+            self.squares = _row_after_row(self.squares, wide**2)
 
     def scale(self, of: str, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the sum over the known entries of their ``"power"``, ``"variance"`` or ``"deviation"``.
@@ -209,6 +209,12 @@ class Similarity(ABC):
 def products(cues: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the dot products ``(c, n)`` of cues and keys; one cue takes the faster matrix-vector product."""
     return cues @ keys.T
+
+
+def _row_after_row(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``total (d,)`` with ``rows (n, d)`` added one after the other; NumPy adds a single column in pairs."""
+    every = np.concatenate([total[None], rows])
+    return np.cumsum(every, axis=0)[-1].copy() if every.shape[1] == 1 else np.add.reduce(every, axis=0)
 
 
 def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -200,7 +200,8 @@ class Index:
         """
         if self._fitted is None:
             self._sampled = _sampled(len(self))
-            keys = self.keys[self.alive()[: self._sampled : max(self._sampled // SAMPLE, 1)]].astype(np.float64)
+            every = np.arange(0, self._sampled, max(self._sampled // SAMPLE, 1))
+            keys = self.keys[self._alive_at(every)].astype(np.float64)
             squares = np.einsum("nd,nd->n", keys, keys)
             usual = squares <= LONG**2 * np.median(squares)
             self._fitted = KeyStatistics(keys.shape[1])
@@ -210,6 +211,13 @@ class Index:
     def alive(self) -> Rows:
         """Return the rows that are not silent."""
         return np.flatnonzero(~self.dead) if self.n_silent else np.arange(self.rows)
+
+    def _alive_at(self, ranks: Rows) -> Rows:
+        """Return the rows that stand at these places among those that are not silent: ``alive()[ranks]``."""
+        if not self.n_silent:
+            return ranks
+        dead = np.flatnonzero(self.dead)
+        return ranks + np.searchsorted(dead - np.arange(len(dead)), ranks, "right")
 
     def prepare(self, cues: NDArray[Any], known: NDArray[np.bool_] | None) -> Cues:
         """Prepare cues ``(c, d)`` for scanning; the memory holds something."""

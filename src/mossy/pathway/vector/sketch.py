@@ -78,7 +78,7 @@ class Sketch(Vector):
         batch = (unit(cues.exact) if kind == COSINE else cues.exact).astype(np.float32)
         mask = np.empty((1, 0), np.float32) if cues.known is None else cues.known.astype(np.float32)
         share = np.ones(1) if cues.known is None else _share(index, cues.known)
-        margin = np.array(np.broadcast_to(2 * index.rounding(cues) + (slack if fading is None else fading.slack), c))
+        margin = np.zeros(c) + 2 * index.rounding(cues) + (slack if fading is None else fading.slack)
         nothing = np.empty(0, np.float32)
         weight, logs = (0.0, nothing) if fading is None else (float(fading.weight), fading.logs)
         memories = Memories(index.keys, index.norms, index.dead, logs, cells.centres, cells.turned, cells.signs)
@@ -103,6 +103,8 @@ class Sketch(Vector):
 
     def see(self, index: Index) -> Cells:
         """Sketch the rows that came since the last time."""
+        if self._cells is not None and self._seen == index.rows:
+            return self._cells
         new = np.flatnonzero(~index.dead[self._seen :]) + self._seen
         if self._cells is None:
             self._cells = Cells(index.keys.shape[1])
