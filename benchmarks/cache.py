@@ -13,8 +13,8 @@ future and is the bound. mossy keeps four ghosts an item, ARC one and S3-FIFO .9
 ``adapt=False``: the strength law with the exponent .5.
 
 Nothing was tuned on what is reported. The time scales, the groups, the rate and the number of ghosts of ``Cache``
-were chosen on other seeds, on other Zipf exponents and catalogues, and on the words of Multi30k and of AG News and
-the patches of CIFAR-10 and MNIST, where it stood as it does here.
+were chosen on other seeds of the drawn traces (101 to 107), on other exponents, catalogues and periods too, and on
+the words of Multi30k and of AG News and the patches of CIFAR-10 and MNIST, where it stood as it does here.
 
 Second: what one call costs, as CPU time of Python, in turns with cachetools' LRU and LFU, at 100, 1,000 and 20,000
 items: a hit, and a miss with the setting and the letting go that follow from it.

@@ -28,7 +28,7 @@ class Kept:
 
     def move(self, now):
         if self.need.is_due(now):
-            self.rows *= self.need.rebase(now).astype(np.float32)
+            self.rows *= self.need.rebase(now, now).astype(np.float32)
         return self.need.gain(now)
 
     def use(self, item, now):
@@ -136,15 +136,16 @@ def test_the_kernels_do_the_same(rate, slots, start):
         one.use(slot, start + step)
     need = other.need
     state = (other.rows, other.uses, need.shares, need.totals, GROUP_OF)
-    use_all(np.array(slots, np.int32), float(start), law.rates, rate, *state)
+    use_all(np.array(slots, np.int32), np.full(7, float(start)), law.rates, rate, *state)
     assert other.uses.tolist() == one.uses.tolist()
     assert other.rows == pytest.approx(one.rows, rel=1e-6)
     assert need.shares == pytest.approx(one.need.shares, rel=1e-6)
     assert need.totals == pytest.approx(one.need.totals, rel=1e-5, abs=1e-5)
     now = float(start + len(slots))
+    since = np.full(7, now)
     pool, sizes = np.flatnonzero(other.uses).astype(np.int32), np.array([1, 2, 3, 1, 2, 3])
     skip = int(slots[-1])
-    place = weakest(pool, skip, now, law.rates, other.rows, other.uses, sizes, need.shares, need.totals, GROUP_OF)
+    place = weakest(pool, skip, since, law.rates, other.rows, other.uses, sizes, need.shares, need.totals, GROUP_OF)
     worth = need.chance(other.rows[pool], other.uses[pool], need.gain(now)) / sizes[pool]
     worth[pool == skip] = np.inf
     if len(pool) == 1:

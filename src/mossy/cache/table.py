@@ -97,12 +97,14 @@ class Table:
         slots, self._log = self._log, []
         need, start = self.need, self.steps
         if need.is_due(start + len(slots)):
-            self.rows *= need.rebase(start).astype(np.float32)
+            fall = need.rebase(start, start + len(slots)).astype(np.float32)
+            for mode in np.flatnonzero(fall != 1):
+                self.rows[:, mode] *= fall[mode]
         if start < WARM:
             for step, slot in enumerate(slots, start):
                 self.uses[slot] = need.use(self.rows[slot], int(self.uses[slot]), need.gain(step))
         else:
-            since = start - need.landmark
+            since = start - need.landmarks
             state = self.rows, self.uses, need.shares, need.totals
             _kernels()[0](np.array(slots, np.int32), since, need.law.rates, need.rate, *state, GROUP_OF)
         self.steps = start + len(slots)
@@ -124,8 +126,10 @@ class Table:
 
     def _place_by_kernel(self, pool: NDArray[np.int32], skip: int) -> int:
         need = self.need
-        now, state = self.steps - need.landmark, (need.shares, need.totals)
-        place: int = _kernels()[1](pool, skip, now, need.law.rates, self.rows, self.uses, self.sizes, *state, GROUP_OF)
+        since, state = self.steps - need.landmarks, (need.shares, need.totals)
+        place: int = _kernels()[1](
+            pool, skip, since, need.law.rates, self.rows, self.uses, self.sizes, *state, GROUP_OF
+        )
         return place
 
     @property

@@ -20,7 +20,7 @@ Slots = NDArray[np.int32]
 @compiled()
 def use_all(
     slots: Slots,
-    start: float,
+    since: Floats,
     rates: Floats,
     learning: float,
     rows: Rows,
@@ -29,9 +29,9 @@ def use_all(
     totals: Floats,
     group_of: NDArray[Any],
 ) -> None:
-    """Do ``Need.use`` for ``rows[slots[0]], rows[slots[1]] …``, one unit of time apart, the first at ``start``.
+    """Do ``Need.use`` for ``rows[slots[0]], rows[slots[1]] …``, one unit of time apart.
 
-    ``start`` is counted from the landmark. A slot may come more than once.
+    The first comes ``since (m,)`` units after the landmarks. A slot may come more than once.
     """
     m = len(rates)
     groups = len(shares)
@@ -39,7 +39,7 @@ def use_all(
     for event in range(len(slots)):
         slot = slots[event]
         for k in range(m):
-            gain[k] = np.exp(rates[k] * (start + event))
+            gain[k] = np.exp(rates[k] * (since[k] + event))
         count = uses[slot]
         if count > 0 and learning > 0.0:
             c = group_of[count]
@@ -68,7 +68,7 @@ def use_all(
 def weakest(
     pool: Slots,
     skip: int,
-    now: float,
+    since: Floats,
     rates: Floats,
     rows: Rows,
     uses: Uses,
@@ -79,12 +79,12 @@ def weakest(
 ) -> int:
     """Return the place in ``pool`` of the slot with the least ``Need.chance / size``, the first of equals.
 
-    ``now`` is counted from the landmark. The slot ``skip`` is left out; -1 where there is no other.
+    It is ``since (m,)`` units after the landmarks. The slot ``skip`` is left out; -1 where there is no other.
     """
     groups, m = shares.shape
     readout = np.empty((groups, m))
     for k in range(m):
-        gain = np.exp(rates[k] * now)
+        gain = np.exp(rates[k] * since[k])
         for g in range(groups):
             readout[g, k] = shares[g, k] / (totals[g, k] + gain)
     best, place = np.inf, -1

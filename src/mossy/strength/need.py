@@ -20,8 +20,9 @@ is worth as much as things that were seen once have turned out to be. A scan fil
 asks for again, so its shares fall; when the world changes, what is new is asked for again, so they rise.
 
 Time enters by *forward decay*: instead of letting every mode fade, each new use counts for more. All values are kept
-as ``z·exp(λ(t - L))`` with one landmark ``L``. So no row needs a time of its own, comparing rows needs no
-exponential, and any clock will do. Now and then the landmark moves (``rebase``).
+as ``z_k·exp(λ_k(t - L_k))``, with one landmark ``L_k`` for each time scale. So no row needs a time of its own,
+comparing rows needs no exponential, and any clock will do. Now and then a landmark moves (``rebase``); that of a slow
+time scale hardly ever.
 
 Sources: Good (1953), Biometrika 40, 237–264, doi:10.1093/biomet/40.3-4.237; Cappé & Moulines (2009), Journal of the
 Royal Statistical Society B 71, 593–613, doi:10.1111/j.1467-9868.2009.00698.x (online EM); Cormode et al. (2009),
@@ -74,26 +75,34 @@ class Need:
     def __init__(self, law: LinearLaw, rate: float = 0.005) -> None:
         self.law = law
         self.rate = check_fraction(rate, "Need.rate")
-        self.landmark = 0.0
+        self.landmarks: Floats = np.zeros(law.modes)
         self.totals: Floats = np.zeros((len(GROUPS), law.modes))
         start = np.full(law.modes, 1 / law.modes) if self.rate else law.readout
         self.shares: Floats = np.tile(start / len(GROUPS), (len(GROUPS), 1))
-        self._fastest = float(law.rates.max())
+        self._due = FARTHEST / float(law.rates.max())  # when the first landmark must move
 
     def gain(self, now: float) -> Floats:
-        """Return ``exp(λ(now - L)) (m,)``: what one use at the time ``now`` adds to a row."""
-        grown: Floats = np.exp(self.law.rates * (now - self.landmark))
+        """Return ``exp(λ_k(now - L_k)) (m,)``: what one use at the time ``now`` adds to a row."""
+        grown: Floats = np.exp(self.law.rates * (now - self.landmarks))
         return grown
 
     def is_due(self, until: float) -> bool:
-        """Say whether the landmark must move before anything happens at the time ``until``."""
-        return self._fastest * (until - self.landmark) > FARTHEST
+        """Say whether a landmark must move before anything happens at the time ``until``."""
+        return until > self._due
 
-    def rebase(self, now: float) -> Floats:
-        """Move the landmark to ``now`` and return ``(m,)``, by which the caller multiplies every row it keeps."""
-        fall = np.exp(-self.law.rates * (now - self.landmark))
+    def rebase(self, now: float, until: float) -> Floats:
+        """Move to ``now`` the landmarks that would be too far by ``until``.
+
+        Returns
+        -------
+        array
+            ``(m,)``: by what the caller multiplies every row it keeps; 1 where nothing moves.
+        """
+        far = self.law.rates * (until - self.landmarks) > FARTHEST
+        fall: Floats = np.where(far, np.exp(-self.law.rates * (now - self.landmarks)), 1.0)
         self.totals *= fall
-        self.landmark = float(now)
+        self.landmarks[far] = now
+        self._due = float((self.landmarks + FARTHEST / self.law.rates).min())
         return fall
 
     def use(self, row: Rows, uses: int, gain: Floats) -> int:
