@@ -8,8 +8,8 @@ JOBS   ?= 2
 OUT    ?= out
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-# The scripts that ask a question; record.py and tables.py serve them.
-BENCHMARKS := $(filter-out benchmarks/record.py benchmarks/tables.py,$(sort $(wildcard benchmarks/*.py)))
+# The scripts that ask a question; the others serve them.
+BENCHMARKS := $(filter-out benchmarks/record.py benchmarks/tables.py benchmarks/figures.py,$(sort $(wildcard benchmarks/*.py)))
 
 export MPLBACKEND ?= Agg
 export NO_MKDOCS_2_WARNING := 1
@@ -44,11 +44,13 @@ check: $(VENV)/.dev  ## style, types, import order, docs, tables
 
 bench: $(VENV)/.bench  ## run every benchmark, then write the tables
 	@set -e; for script in $(BENCHMARKS); do echo "bench: $$script"; $(BIN)/python "$$script"; done
-	@echo "bench: tables"
+	@echo "bench: tables and figures"
 	@$(BIN)/python benchmarks/tables.py
+	@$(BIN)/python benchmarks/figures.py
 
-tables: $(VENV)/.dev  ## write the tables from the results, without measuring
+tables: $(VENV)/.dev  ## write tables and figures from the results, without measuring
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/figures.py
 
 docs: $(VENV)/.dev  ## build the pages into site/
 	$(BIN)/mkdocs build --strict --quiet
@@ -83,4 +85,5 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.txt
 	@echo "set-up: the packages that the benchmarks measure beside mossy"
 	@$(PIP) install --quiet -c constraints.txt -r benchmarks/requirements.txt
+	@$(PIP) install --quiet --no-deps libcachesim==0.3.5 # what it depends on, and does not use, contradicts our pins
 	@touch $@

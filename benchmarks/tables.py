@@ -15,12 +15,14 @@ makes the table say so.
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from material import search_tables
+from material.markdown import NotMeasured, Results, markdown, number
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,40 +30,10 @@ PAGES = ("README.md", "README.zh.md", "docs/*.md")
 MARKED = re.compile(r"^(?P<open><!-- table: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(?P<close>^<!-- end -->$)", re.M | re.S)
 
 
-class NotMeasured(LookupError):
-    """A result that no benchmark has written yet."""
-
-
-class Results(dict[str, dict[str, Any]]):
-    """What the benchmarks wrote, by name. Each has result, question, seeds, machine, versions and date."""
-
-    def __missing__(self, name: str) -> dict[str, Any]:
-        """Say that it is not measured yet; a table that needs it says so too."""
-        raise NotMeasured(name)
-
-
 def load(folder: Path = RESULTS) -> Results:
     """Read every result in ``folder``."""
     paths = sorted(folder.glob("*.json"))
     return Results({path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths})
-
-
-def markdown(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Lay out a Markdown table: the first column to the left, the others to the right."""
-    names = [str(name) for name in head]
-    lines = [names, ["---", *("---:" for _ in names[1:])], *([str(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with ``digits`` significant digits and commas: 0.98, 1.00, 1,230,000."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    exponent = math.floor(math.log10(abs(rounded)))
-    if exponent < -4:
-        return f"{rounded:.{digits - 1}e}"
-    return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -523,6 +495,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "damage": damage,
     "privacy_digits": lambda results: privacy(results, "digits"),
     "privacy_mnist": lambda results: privacy(results, "MNIST"),
+    "cache": search_tables.cache,
+    "cache_time": search_tables.cache_time,
+    "cost": search_tables.cost,
     "questions": questions,
 }
 
