@@ -151,9 +151,6 @@ class Twins(RuleBasedStateMachine):
         self.clock_on_disk = clock or self.disk._clock
         assert self.clock_on_disk.now() <= self.clock.now()
         self.clock_on_disk.advance(self.clock.now() - self.clock_on_disk.now())
-        for memory in (self.here, self.disk):  # both compute the cached ln s again, which may be off by 1 %
-            due = memory._store.strengths._due.rows
-            due[np.isfinite(due)] = 0
 
     @rule(given=st.booleans(), sidecar=st.booleans())
     def close_and_open(self, given: bool, sidecar: bool) -> None:

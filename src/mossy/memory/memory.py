@@ -512,7 +512,7 @@ class Memory:
         memory._now()
         if state["index"]["keys"] is not None and len(state["index"]["keys"]):
             memory._store.index.write(state["index"]["keys"], state["index"]["values"])
-        memory._store.strengths.restore(state["strengths"], memory._clock.now())
+        memory._store.strengths.restore(state["strengths"])
         if memory._store.links is not None:
             memory._store.links.restore(state["linked"])
         memory._store.catalog.restore(state["catalog"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mossy.arrays import Column
+from mossy.strength.ages import FIRST, NEVER, STALE, Ages
 from mossy.strength.base import LinearLaw
 
 __all__ = ["TOLERANCE", "Strengths"]
@@ -17,48 +17,65 @@ TOLERANCE = 0.01  # by how much a cached ln s may be too high
 
 LEAST, MOST = 1e-30, 1e30  # an event leaves every mode between them, so that ln s is finite
 
+BLOCK = 4096  # rows of which is kept when the first is due
+FEW = 32_768  # rows up to which NumPy does without a compiler
+
 Rows = NDArray[np.intp]
 
 
 class Strengths:
-    """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for choosing the weakest among many.
+    """Modes ``(n, m)``, when they were current, and a cached ``ln s`` for choosing among many.
 
-    Recall computes the strengths of the memories that fit, and does not touch the cache. The cache of a memory is
-    computed again when its ``ln s`` may have lost ``TOLERANCE``. A strength falls ever more slowly (``ln s`` is
-    convex), so that a memory of age ``t`` is due again after about ``t/50``, and an old one hardly ever. Without an
-    event ``ln s`` only falls: a cached value is never too low.
+    Recall computes the strengths of the memories that fit, and does not touch the cache. What the cache tells is that
+    of the last of the law's ``Ages`` that a memory has reached since its last event: **never too low, and too high by
+    at most the tolerance**, since ``ln s`` only falls until the next event, and falls ever more slowly. It is a
+    function of the modes, their time and now: it does not matter who looked at it when. A memory is due again after
+    about a fiftieth of its age, and an old one hardly ever. Of each 4,096 rows the time is kept at which the first is
+    due, so that where none is, none is looked at.
+
+    The tolerance holds for modes as events leave them, where no mode is greater than a slower one. A memory takes
+    ``4m + 14`` bytes.
 
     Parameters
     ----------
     law
         The law that all of them share.
+    tolerance
+        By how much a cached ``ln s`` may be too high, above 0. With ten times as much, a tenth as much is computed.
     """
 
-    def __init__(self, law: LinearLaw) -> None:
+    def __init__(self, law: LinearLaw, tolerance: float = TOLERANCE) -> None:
         self.law = law
         self._modes = Column((law.modes,), np.float32)
         self._when = Column((), np.float64)
         self._cache = Column((), np.float32)
-        self._due = Column((), np.float64)
+        self._age = Column((), np.uint16)  # the number of the age that the cache is of
+        self._ages = Ages(law, tolerance)
+        self._due: NDArray[np.float64] = np.empty(0)  # when the first of each block is due, or earlier
+        self._seen = 0  # rows that these are of
+        self._oldest = np.inf  # no row was current before
 
     def __len__(self) -> int:
         return len(self._when.rows)
 
+    @property
+    def tolerance(self) -> float:
+        """By how much a cached ``ln s`` may be too high."""
+        return self._ages.tolerance
+
     def append(self, n: int, now: float, amount: float = 1.0) -> None:
         """Add ``n`` fresh memories, excited by ``amount`` at the time ``now``."""
-        log, rate = self.law.fresh
+        self._blocks()
         self._modes.fill(n, amount)
         self._when.fill(n, now)
-        self._cache.fill(n, log + math.log(amount))
-        self._due.fill(n, now + TOLERANCE / rate)
+        total = sum((self._ages.factors[FIRST] * float(np.float32(amount))).tolist())
+        self._cache.fill(n, np.log(total))
+        self._age.fill(n, FIRST)
+        self._cover(now, now + self._ages.until[FIRST])
 
     def adopt(self, when: NDArray[np.float64]) -> None:
         """Add memories that were excited by 1 at the times ``when``, and not since."""
-        n = len(when)
-        self._modes.fill(n, 1.0)
-        self._when.append(when)
-        self._cache.fill(n, 0.0)
-        self._due.fill(n, 0.0)
+        self._add(when, np.float32(1))
 
     def describe(self, rows: Rows, records: NDArray[Any]) -> None:
         """Write ``modes`` and ``when`` of ``rows`` into records of these names."""
@@ -66,29 +83,69 @@ class Strengths:
 
     def put(self, rows: Rows, records: NDArray[Any]) -> None:
         """Take ``modes`` and ``when`` of ``rows`` over from records of these names."""
+        self._changes(rows)
+        self._oldest = min(self._oldest, records["when"].min(initial=np.inf))
         self._modes.rows[rows], self._when.rows[rows] = records["modes"], records["when"]
-        self._due.rows[rows] = 0.0
 
     def excite(self, rows: Rows, amounts: NDArray[Any], now: float) -> None:
         """Excite the memories in ``rows`` (each named once) by ``amounts (len(rows),)`` at the time ``now``."""
+        self._changes(rows)
         modes = self.law.decay(self._modes.rows[rows], now - self._when.rows[rows])
         modes += amounts[:, None]
         self._modes.rows[rows] = np.maximum(np.minimum(modes, MOST), LEAST)
         self._when.rows[rows] = now
-        self._due.rows[rows] = now
+
+    def refreshed(self, now: float) -> NDArray[np.float32]:
+        """Return ``ln s (n,)`` of all, ``-inf`` of what is erased: a view to read, until the next call.
+
+        Never too low, and too high by at most the tolerance.
+        """
+        due = self._blocks()
+        for block in np.flatnonzero(due <= now).tolist():
+            due[block] = self._refresh_block(slice(block * BLOCK, (block + 1) * BLOCK), now)
+        return self._cache.rows
 
     def log_all(self, now: float) -> NDArray[np.float32]:
-        """Return ``ln s (n,)`` of all, each too high by at most ``TOLERANCE``."""
-        return self.log_near(np.arange(len(self)), now)
+        """Return a copy of what ``refreshed`` returns."""
+        return self.refreshed(now).copy()
+
+    def _refresh_block(self, part: slice, now: float) -> float:
+        """Compute again what is due of a block, and return when the next is due, or a little earlier."""
+        if len(self) > FEW:
+            from mossy.kernels.strengths import refresh
+
+            self._ages.see(now - self._oldest)
+            modes, when, logs, numbers = (column.rows[part] for column in self.columns())
+            ages = (self._ages.ages, self._ages.until, self._ages.factors)
+            law = (self.law.rates, self.law.readout)
+            first = refresh(modes, when, numbers, logs, float(now), *ages, *law, NEVER)
+        else:
+            self._refresh(np.arange(part.start, min(part.stop, len(self))), now)
+            first = (self._when.rows[part] + self._ages.until[self._age.rows[part]]).min()
+        return float(np.nextafter(np.nextafter(first, -np.inf), -np.inf))  # sums of times are rounded
 
     def log_near(self, rows: Rows, now: float) -> NDArray[np.float32]:
-        """Return ``ln s`` of ``rows``, each too high by at most ``TOLERANCE``."""
-        due = rows[self._due.rows[rows] <= now]
-        if len(due):
-            logs, rate = self.law.log_strength_and_rate(self._modes.rows[due], now - self._when.rows[due])
-            self._cache.rows[due] = logs
-            self._due.rows[due] = now + TOLERANCE / rate.astype(np.float64)  # a float32 is minutes wide today
-        return self._cache.rows[rows]
+        """Return ``ln s`` of ``rows``, as ``refreshed`` does of all."""
+        self._refresh(rows, now)
+        return self._cache.rows.take(rows)
+
+    def _refresh(self, rows: Rows, now: float) -> None:
+        """Compute again what is due of ``rows``, as the kernel does."""
+        age = now - self._when.rows.take(rows)
+        due = age >= self._ages.until.take(self._age.rows.take(rows))
+        if not due.any():
+            return
+        rows, age = rows[due], np.maximum(age[due], 0)
+        self._ages.see(float(age.max()))
+        numbers = self._ages.numbers(age)
+        total, modes = np.zeros(len(rows)), self._modes.rows[rows]
+        for k in range(self.law.modes):
+            total += self._ages.factors[numbers, k] * modes[:, k]
+        logs = np.log(total) - self.law.rates.min() * self._ages.ages[numbers - FIRST]
+        beyond = numbers == FIRST + len(self._ages.ages) - 1
+        if beyond.any():
+            logs[beyond] = self.law.log_strength(modes[beyond].astype(np.float64), age[beyond])
+        self._cache.rows[rows], self._age.rows[rows] = logs, numbers
 
     def log(self, rows: Rows, now: float) -> NDArray[Any]:
         """Return ``ln s`` of ``rows`` exactly, in float64."""
@@ -100,37 +157,63 @@ class Strengths:
 
     def merge(self, into: int, rows: Rows, now: float) -> None:
         """Add the modes of ``rows`` to those of the memory ``into``: the law is linear, so nothing is lost."""
+        self._changes(np.array([into]))
         modes, elapsed = self.modes(np.append(rows, into), now)
         self._modes.rows[into] = np.clip(self.law.decay(modes, elapsed).sum(axis=0), LEAST, MOST)
         self._when.rows[into] = now
-        self._due.rows[into] = now
 
     def erase(self, rows: Rows) -> None:
         """Overwrite ``rows`` with nothing: no modes, no time, ``ln s = -inf``, never due."""
         self._modes.rows[rows] = 0
         self._when.rows[rows] = 0
         self._cache.rows[rows] = -np.inf
-        self._due.rows[rows] = np.inf
+        self._age.rows[rows] = NEVER
 
     def columns(self) -> list[Column]:
-        """Return the arrays that have a row for each memory."""
-        return [self._modes, self._when, self._cache, self._due]
+        """Return the arrays that have a row for each memory; others may take rows out."""
+        return [self._modes, self._when, self._cache, self._age]
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(column.nbytes for column in self.columns())
+        return sum(column.nbytes for column in self.columns()) + (self._ages.nbytes if len(self) else 0)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of the modes and of the times at which they were current."""
         return {"modes": self._modes.rows.copy(), "when": self._when.rows.copy()}
 
-    def restore(self, state: dict[str, NDArray[Any]], now: float) -> None:
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Append what ``state()`` returned."""
-        first = len(self)
-        n = len(state["when"])
-        self._modes.append(state["modes"])
-        self._when.append(state["when"])
-        self._cache.append(np.zeros(n, np.float32))
-        self._due.append(np.zeros(n))
-        self.log_near(np.arange(first, first + n), now)
+        self._add(state["when"], state["modes"])
+
+    # -- what is due --------------------------------------------------------------------------------------------------
+
+    def _add(self, when: NDArray[np.float64], modes: NDArray[Any] | np.float32) -> None:
+        """Add memories of whom nothing is cached."""
+        self._blocks()
+        n = len(when)
+        self._modes.fill(n, modes)
+        self._when.append(when)
+        self._cache.fill(n, 0)
+        self._age.fill(n, STALE)
+        self._cover(float(when.min(initial=np.inf)), -np.inf)
+
+    def _blocks(self) -> NDArray[np.float64]:
+        """Return when the first of each block is due; where rows were taken out, every block may be."""
+        if self._seen != len(self):
+            self._due, self._seen = np.full(-(-len(self) // BLOCK), -np.inf), len(self)
+        return self._due
+
+    def _cover(self, oldest: float, due: float) -> None:
+        """Take note of rows that came, which are due at the time ``due``."""
+        first = self._seen // BLOCK
+        more = -(-len(self) // BLOCK) - len(self._due)
+        if more > 0:
+            self._due = np.concatenate([self._due, np.full(more, np.inf)])
+        self._due[first:] = np.minimum(self._due[first:], due)
+        self._seen, self._oldest = len(self), min(self._oldest, oldest)
+
+    def _changes(self, rows: Rows) -> None:
+        """Take note that ``rows`` will change: first of all, so that an interruption leaves nothing wrong."""
+        self._blocks()[rows // BLOCK] = -np.inf
+        self._age.rows[rows] = STALE

@@ -202,7 +202,7 @@ class _Merging:
         flags[~enters] |= LONG
         flags[enters] |= SHORT
         rows = store.index.extend(batch.keys, batch.values)
-        store.strengths.restore({"modes": modes, "when": when}, self._now)
+        store.strengths.restore({"modes": modes, "when": when})
         payloads = None
         if store.durable is None and any(line.payload is not None for line in lines):
             payloads = [decode(line.payload) for line in lines]
