@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import mossy
+from mossy.arrays import as_bytes
 from mossy.cache import cache as module
 from mossy.cache import table
 from mossy.cache.ghosts import Ghosts
-from mossy.cache.size import as_bytes, measure
+from mossy.cache.size import measure
 from mossy.errors import FullMemory, InvalidInput, InvalidParameter, UnknownMemory
 from mossy.strength import power_law
 from tests.naive import need as naive

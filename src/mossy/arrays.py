@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ __all__ = [
     "Column",
     "as_array",
     "as_batch",
+    "as_bytes",
     "as_cues",
     "as_float",
     "as_known",
@@ -39,6 +41,14 @@ __all__ = [
 T = TypeVar("T")
 
 LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
+
+UNITS = {"": 1, "b": 1} | {
+    f"{prefix}{middle}b": base ** (power + 1)
+    for power, prefix in enumerate("kmgt")
+    for middle, base in (("", 1000), ("i", 1024))
+}
+BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+MOST_BYTES = 1 << 62  # so that sums of sizes stay in 64 bits
 
 
 def as_array(given: ArrayLike, name: str) -> NDArray[Any]:
@@ -250,6 +260,27 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
+def as_bytes(given: object, name: str) -> int:
+    """Return a budget in bytes: an integer, or a string such as ``"64 MB"`` (10⁶) or ``"1 GiB"`` (2³⁰).
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    if not isinstance(given, str):
+        if isinstance(given, Integral) and not isinstance(given, bool):
+            return check_integer(given, name, 1, MOST_BYTES)
+        raise InvalidParameter(
+            f"{name}: {given!r} was given; bytes as an integer, or a string such as '64 MB', is allowed."
+        )
+    found = BUDGET.fullmatch(given)
+    if found is None or found[2].lower() not in UNITS:
+        raise InvalidParameter(
+            f"{name}: {given!r} was given; a number and a unit is allowed, such as '500 kB', '64 MB' or '1 GiB'."
+        )
+    return check_integer(int(float(found[1]) * UNITS[found[2].lower()]), name, 1, MOST_BYTES)
+
+
 class Column:
     """Rows of one array that grows at its end and is compacted in place of its gaps.
 
@@ -289,6 +320,11 @@ class Column:
             grown = np.empty((n, *self._buffer.shape[1:]), self._buffer.dtype)
             grown[: len(self.rows)] = self.rows
             self._buffer, self.rows = grown, grown[: len(self.rows)]
+
+    @property
+    def room(self) -> int:
+        """How many rows there is room for."""
+        return len(self._buffer)
 
     def put(self, rows: NDArray[Any]) -> None:
         """Hold these rows instead; the others leave no byte behind."""

@@ -11,9 +11,9 @@ from hashlib import blake2b
 from numbers import Integral
 from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast, final
 
-from mossy.arrays import check_flag
+from mossy.arrays import as_bytes, check_flag
 from mossy.cache.ghosts import NONE, Ghosts
-from mossy.cache.size import as_bytes, measure
+from mossy.cache.size import measure
 from mossy.cache.statistics import CacheStats
 from mossy.cache.table import Table
 from mossy.errors import FullMemory, InvalidInput, InvalidParameter, UnknownMemory

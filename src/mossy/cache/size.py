@@ -1,8 +1,7 @@
-"""How many bytes a value holds, and how a budget is written."""
+"""How many bytes a value holds."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -13,45 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from mossy.arrays import check_integer
-from mossy.errors import InvalidParameter
+__all__ = ["measure"]
 
-__all__ = ["as_bytes", "measure"]
-
-UNITS = {"": 1, "b": 1} | {
-    f"{prefix}{middle}b": base ** (power + 1)
-    for power, prefix in enumerate("kmgt")
-    for middle, base in (("", 1000), ("i", 1024))
-}
-BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
-
-LARGEST = 1 << 62  # so that sums of sizes stay in 64 bits
 MOST = 10_000  # objects that are looked at one by one
 HEADER = 128  # an array's object beside its entries, rounded up
 
 # They belong to the program, not to the value that mentions them.
 SHARED = type | ModuleType | FunctionType | BuiltinFunctionType | MethodType
-
-
-def as_bytes(given: object, name: str) -> int:
-    """Return a budget in bytes: an integer, or a string such as ``"64 MB"`` (10⁶) or ``"1 GiB"`` (2³⁰).
-
-    Raises
-    ------
-    InvalidParameter
-    """
-    if not isinstance(given, str):
-        if isinstance(given, Integral) and not isinstance(given, bool):
-            return check_integer(given, name, 1, LARGEST)
-        raise InvalidParameter(
-            f"{name}: {given!r} was given; bytes as an integer, or a string such as '64 MB', is allowed."
-        )
-    found = BUDGET.fullmatch(given)
-    if found is None or found[2].lower() not in UNITS:
-        raise InvalidParameter(
-            f"{name}: {given!r} was given; a number and a unit is allowed, such as '500 kB', '64 MB' or '1 GiB'."
-        )
-    return check_integer(int(float(found[1]) * UNITS[found[2].lower()]), name, 1, LARGEST)
 
 
 def measure(value: Any) -> int:
