@@ -208,7 +208,7 @@ class Store:
         self.index.compacted()
         if self.links is not None:
             self.links.moved(place)
-        self.fingerprints.forget()
+        self.fingerprints.moved(place)
 
     @property
     def nbytes(self) -> int:
