@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -304,7 +305,7 @@ class Journal:
             sound = is_whole(key, value, payload) and crc_of_row(id, stored, key, value, payload) == crc
             if sound and payload is not None:
                 return decode(self._seal.open(payload, b"p" + place_of(id, stored)))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, struct.error):  # a column of another type than was written
             sound = False
         if not sound:
             raise Damaged(
