@@ -23,6 +23,7 @@ Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 BLOCK = 65_536  # vectors whose products are looked at together
+TOGETHER = 256  # cues that are compared together
 SPARE = 32  # candidates beyond k that float64 looks at
 DEEPEST = 20.0  # L
 SAME = 1e-6  # scores that differ by less are equal: vectors have 24 bits an entry
@@ -83,6 +84,14 @@ def neighbours(
     added: NDArray[np.float64] | None = None,
 ) -> Truth:
     """Find the ``k`` best vectors ``(n, d)`` for cues ``(c, d)``, with masks ``(c, d)`` and added scores ``(n,)``."""
+    parts = [slice(first, first + TOGETHER) for first in range(0, len(cues), TOGETHER)]
+    found = [_few(vectors, cues[part], k, None if known is None else known[part], added) for part in parts]
+    return Truth(np.concatenate([of.ids for of in found]), np.concatenate([of.scores for of in found]))
+
+
+def _few(
+    vectors: Floats, cues: Floats, k: int, known: NDArray[np.bool_] | None, added: NDArray[np.float64] | None
+) -> Truth:
     asked = cues if known is None else cues * known
     asked = asked / np.linalg.norm(asked, axis=1, keepdims=True)
     take = min(k + SPARE, len(vectors))
