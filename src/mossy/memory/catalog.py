@@ -51,6 +51,11 @@ class Catalog:
         """Bytes held; a payload counts as a reference."""
         return self._ids.nbytes + self._flags.nbytes + self.payloads.nbytes + ENTRY * len(self._stands_for)
 
+    @property
+    def names_of_several(self) -> int:
+        """How many ids name memories that have several."""
+        return len(self._stands_for)
+
     def alive(self) -> Rows:
         """Return the rows that are not forgotten."""
         return np.flatnonzero(self.flags & GONE == 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from mossy.arrays import check_fraction, check_integer, check_number, choose
+from mossy.arrays import as_bytes, check_fraction, check_integer, check_number, choose
 from mossy.errors import InvalidParameter
 from mossy.memory.short_term import ShortTerm
 from mossy.pathway.vector import VECTORS
@@ -36,7 +36,7 @@ class Configuration:
     association: float = 0.0
     short_term: int = 1024
     keep: str = "all"
-    capacity: int | None = None
+    capacity: int | str | None = None
     merge: float | None = 0.0
     duplicates: str = "reinforce"
     pathway: str = "auto"
@@ -61,7 +61,12 @@ class Configuration:
         if self.association > 0 and self.links == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
         if self.capacity is not None:
-            put("capacity", check_integer(self.capacity, "Memory.capacity", 1))
+            put("capacity", _check_capacity(self.capacity))
+        if isinstance(self.capacity, str) and self.pathway == "graph":
+            raise InvalidParameter(
+                f"Memory.capacity: {self.capacity!r} was given with pathway='graph', whose bytes are those of another "
+                "library; a number of memories is allowed, or another pathway."
+            )
         if self.merge is not None:
             put("merge", check_number(self.merge, "Memory.merge", 0))
         if self.merge and not index.similarity.reflexive:
@@ -69,6 +74,11 @@ class Configuration:
                 f"Memory.merge: {self.merge:g} was given with {index.similarity.name!r}, by which a longer key "
                 "fits better than an equal one; 0 or None is allowed, or another similarity."
             )
+
+    @property
+    def budget(self) -> int | None:
+        """The capacity in bytes, if it was given so."""
+        return as_bytes(self.capacity, "Memory.capacity") if isinstance(self.capacity, str) else None
 
     @property
     def keeps_duplicates(self) -> bool:
@@ -114,3 +124,19 @@ class Configuration:
         settings["separation"] = choose(SEPARATIONS, told["separation"], "separation")(**told["separation_parameters"])
         settings["law"] = choose(LAWS, told["law"], "law")(**told["law_parameters"])
         return cls(**settings)
+
+
+def _check_capacity(given: object) -> int | str:
+    """Return a number of memories, or bytes as a string, or raise ``InvalidParameter``."""
+    if not isinstance(given, str):
+        return check_integer(given, "Memory.capacity", 1)
+    try:
+        as_bytes(given, "Memory.capacity")
+        if not given.strip()[-1].isalpha():  # "100" of what?
+            raise InvalidParameter("Memory.capacity: a unit is missing")
+    except InvalidParameter as error:
+        raise InvalidParameter(
+            f"Memory.capacity: {given!r} was given; an integer of at least 1, which is a number of memories, or bytes "
+            "with their unit, such as '64 MB' or '1 GiB', are allowed."
+        ) from error
+    return given

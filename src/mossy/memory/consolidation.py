@@ -7,6 +7,7 @@ from mossy.memory.duplicates import merge
 from mossy.memory.results import Consolidation
 from mossy.memory.short_term import NONE
 from mossy.memory.store import Store
+from mossy.memory.storing import keep_capacity
 
 __all__ = ["consolidate"]
 
@@ -19,5 +20,7 @@ def consolidate(store: Store, tolerance: float | None, now: float) -> Consolidat
         store.merged(merged)
     before, long = len(store.index), store.catalog.having(LONG)
     store.empty_short()
+    if len(merged):
+        keep_capacity(store, now, store.catalog.next_id)  # ids of memories that have several take bytes
     let_go = before - len(store.index)
     return Consolidation(store.catalog.having(LONG) - long, let_go, len(merged))

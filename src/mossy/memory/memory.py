@@ -27,7 +27,7 @@ from mossy.memory.interchange.form import Progress
 from mossy.memory.payloads import as_payloads
 from mossy.memory.results import Consolidation, Imported, Replay, Stats, Stored, stats_of
 from mossy.memory.store import Store
-from mossy.memory.storing import store_batch
+from mossy.memory.storing import keep_capacity, store_batch
 from mossy.recall import Recall, lone
 from mossy.separation import Separation
 from mossy.similarity import Similarity
@@ -69,7 +69,9 @@ class Memory:
         What leaves short-term memory: ``"all"`` becomes long-term; with ``"frequent"`` only what was reinforced
         since it was stored, or is pinned, and the rest is let go.
     capacity
-        The most memories, at least 1: beyond it the weakest is forgotten. None sets no bound. What is pinned stays.
+        What is held at most: beyond it the weakest is forgotten. An integer is a number of memories, at least 1; a
+        string is bytes, such as ``"64 MB"`` or ``"1 GiB"``: those of all arrays in this process, as ``stats().bytes``
+        counts them (payloads as references). None sets no bound. What is pinned stays.
     merge
         ``consolidate`` merges memories with equal value and payload whose keys differ by at most this much
         similarity: 0 merges identical ones, None merges nothing. Above 0, every memory is compared with every other.
@@ -101,28 +103,16 @@ class Memory:
         association: float = 0.0,
         short_term: int = 1024,
         keep: str = "all",
-        capacity: int | None = None,
+        capacity: int | str | None = None,
         merge: float | None = 0.0,
         duplicates: str = "reinforce",
         pathway: str = "auto",
         clock: Clock | None = None,
     ) -> None:
         configuration = Configuration(
-            similarity,
-            separation,
-            beta,
-            law,
-            delta,
-            familiar,
-            links,
-            association,
-            short_term,
-            keep,
-            capacity,
-            merge,
-            duplicates,
-            pathway,
-        )
+            similarity, separation, beta, law, delta, familiar, links, association, short_term, keep, capacity, merge,
+            duplicates, pathway,
+        )  # fmt: skip
         self._begin(configuration, clock, None)
 
     @classmethod
@@ -184,7 +174,7 @@ class Memory:
         InvalidInput
             Wrong shape, dtype, NaN, infinity or an empty batch. Nothing was stored.
         FullMemory
-            The capacity is used up by pinned memories. Nothing was stored.
+            The capacity is used up by pinned memories, or has no room for one memory. Nothing was stored.
         JournalError
             A durable memory could not write; it is as it was before.
         """
@@ -246,6 +236,7 @@ class Memory:
             recalled, excited = answer(store, self._settings, cues, mask, k, limit, now)
             if reinforce:
                 reinforce_recalled(store, excited, now)
+            store.keep_within()
             return recalled.first() if single else recalled
 
     def consolidate(self) -> Consolidation:
@@ -395,7 +386,10 @@ class Memory:
     def import_(self, path: str | os.PathLike[str], progress: Progress | None = None) -> Imported:
         """Add the memories that ``export`` wrote, merging them by id; see the page Interchange."""
         with self._held():
-            return import_(self._store, self._configuration, self._clock.name, path, self._now(), progress)
+            store, now = self._store, self._now()
+            done = import_(store, self._configuration, self._clock.name, path, now, progress)
+            keep_capacity(store, now, store.catalog.next_id)
+            return done
 
     def close(self) -> None:
         """Write all, leave the file tidy, and let another process write; a memory in this process stays as it is."""

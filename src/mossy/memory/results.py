@@ -68,14 +68,16 @@ class Replay:
 class Stats:
     """What a memory holds: counts, bytes of all arrays (payloads as references), and how it is set.
 
-    ``file`` is that of a durable memory, else None, and ``bytes_on_disk`` what it and the files beside it are.
+    ``capacity`` is as it was given. ``capacity_bytes`` is that in bytes, if it was given so, and ``fits`` how many
+    memories it is, once it is known what one takes. ``file`` is that of a durable memory, else None, and
+    ``bytes_on_disk`` what it and the files beside it are.
     """
 
     memories: int
     short_term: int
     long_term: int
     pinned: int
-    capacity: int | None
+    capacity: int | str | None
     d: int | None
     d_value: int | None
     bytes: int
@@ -88,10 +90,13 @@ class Stats:
     pathway: str = "exact"
     file: str | None = None
     bytes_on_disk: int = 0
+    capacity_bytes: int | None = None
+    fits: int | None = None
 
 
 def stats_of(store: Store, configuration: Configuration) -> Stats:
     """Return what a store holds, and how it is set."""
+    limit = store.limit()
     index, journal = store.index, None if store.durable is None else store.durable.journal
     return Stats(
         memories=len(index),
@@ -111,4 +116,6 @@ def stats_of(store: Store, configuration: Configuration) -> Stats:
         pathway=store.vector.answering(index),
         file=None if journal is None else str(journal.path),
         bytes_on_disk=0 if journal is None else journal.nbytes,
+        capacity_bytes=configuration.budget,
+        fits=None if limit is None else limit.without(store.catalog.names_of_several),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.journal import Chunk
+from mossy.memory.capacity import SMALL, Limit, ages_of, limit_of
 from mossy.memory.catalog import LONG, PINNED, SHORT, USED, Catalog
 from mossy.memory.configuration import Configuration
 from mossy.memory.durable import Durable
@@ -25,8 +26,6 @@ __all__ = ["Store"]
 
 Rows = NDArray[np.intp]
 
-SMALL = 4096  # rows up to which forgetting compacts at once
-
 
 @final
 class Store:
@@ -38,9 +37,11 @@ class Store:
 
     def __init__(self, configuration: Configuration, durable: Durable | None = None) -> None:
         law = configuration.linear_law()
+        self._configuration = configuration
+        self._limits: dict[tuple[int, int | None], Limit | None] = {}
         self.index = configuration.index()
         self.vector = as_vector(configuration.pathway)
-        self.strengths = Strengths(law)
+        self.strengths = Strengths(law, ages=ages_of(configuration))
         self.catalog = Catalog()
         self.links = Links(configuration.links, law) if configuration.links else None
         self.short = configuration.short()
@@ -80,12 +81,61 @@ class Store:
     def reserve(self, n: int, d: int, d_value: int | None) -> None:
         """Make room for ``n`` memories, so that adding them in parts copies nothing twice."""
         self.index.begin(d, d_value)
+        self._reserve(n)
+
+    def _reserve(self, n: int) -> None:
         for part in self._parts():
             for column in part.columns():
                 column.reserve(n)
 
+    def limit(self, d: int | None = None, d_value: int | None = None) -> Limit | None:
+        """Return what may be held, None where there is no bound; of an empty store, with such keys and values."""
+        if self.index.d is not None:
+            d, d_value = self.index.d, self.index.d_value if self.index.has_values else None
+        if d is None:
+            return None
+        if (d, d_value) not in self._limits:
+            self._limits[d, d_value] = limit_of(self._configuration, d, d_value, self.durable is None)
+        return self._limits[d, d_value]
+
+    def make_room(self, n: int) -> None:
+        """See that the arrays grow for ``n`` more rows, with some to spare, no further than the capacity allows.
+
+        Forgotten rows may be taken out for it, so that the others have other numbers.
+        """
+        limit, rows = self.limit(), self.index.rows
+        if limit is None or limit.rows is None or not rows:
+            return
+        if self.index.n_silent and rows + n > limit.rows:
+            self.compact()
+            rows = self.index.rows
+        if rows and rows + n <= limit.rows and min(column.room for column in self.index.columns()) < rows + n:
+            self._reserve(min(max(rows + n, rows + rows // 8), limit.rows))
+
+    def keep_within(self) -> None:
+        """Give back, at the end of a call, what makes the arrays take more bytes than the capacity allows."""
+        limit = self.limit()
+        if limit is None or limit.rows is None:
+            return
+        if self.index.rows > limit.rows:
+            self.compact()
+        self._trim()
+        if limit.pathway is not None and self.vector.nbytes > limit.pathway:
+            self.vector = as_vector(self._configuration.pathway)  # it is made again when it is asked
+
+    def _trim(self) -> None:
+        """Give back what the arrays have to spare beyond the rows that the capacity allows."""
+        if self._configuration.budget is None:
+            return
+        limit = self.limit()
+        most = 0 if limit is None or limit.rows is None else limit.rows
+        for column in (column for part in self._parts() for column in part.columns()):
+            if column.room > max(most, len(column.rows)):
+                column.put(column.rows.copy())
+
     def adopt(self, chunk: Chunk) -> None:
         """Add memories as the journal has them: in long-term memory, and not touched since they were stored."""
+        self.make_room(len(chunk.ids))
         self.index.extend(chunk.keys, chunk.values)
         self.strengths.adopt(chunk.stored)
         self.catalog.extend(chunk.ids, np.full(len(chunk.ids), LONG))
@@ -230,3 +280,4 @@ class Store:
                 column.truncate(min(rows, len(column.rows)))
         self.short.go_back(short, self.catalog)
         self.fingerprints.truncate(rows)
+        self._trim()

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import FullMemory
+from mossy.memory.capacity import Limit
 from mossy.memory.catalog import GONE, PINNED
 from mossy.memory.configuration import Configuration
 from mossy.memory.duplicates import Same, find_same
 from mossy.memory.short_term import weakest
 from mossy.memory.store import Store
 
-__all__ = ["store_batch"]
+__all__ = ["keep_capacity", "store_batch"]
 
-Rows = NDArray[np.intp]
 Patterns = NDArray[np.float32]
 
 
@@ -38,17 +38,18 @@ def store_batch(
         Nothing was stored.
     """
     store.check_writes()
+    store.make_room(len(keys))
     same = None if configuration.keeps_duplicates else find_same(store, keys, values, payloads)
     new = np.arange(len(keys)) if same is None else same.new
-    capacity = configuration.capacity
-    if len(new):
-        _check_room(store, capacity, len(new), pin)
+    limit = store.limit(keys.shape[1], None if values is None else values.shape[1])
+    if len(new) and limit is not None:
+        _check_room(store, configuration, limit, len(new), pin)
     if same is None:
         ids = store.append(keys, values, payloads, pin, now)
     else:
         ids = _store_again(store, same, keys, values, payloads, pin, now)
-    if capacity is not None and len(new):
-        _keep_capacity(store, capacity, store.catalog.present(ids[new]), now)
+    if len(new):
+        keep_capacity(store, now, int(ids[new[0]]))
     return ids
 
 
@@ -78,23 +79,31 @@ def _store_again(
     return ids
 
 
-def _check_room(store: Store, capacity: int | None, n: int, pin: bool) -> None:
-    if capacity is None:
-        return
-    pinned = store.catalog.having(PINNED)
-    if pinned >= capacity or (pin and pinned + n > capacity):
+def _check_room(store: Store, configuration: Configuration, limit: Limit, n: int, pin: bool) -> None:
+    capacity, most = configuration.capacity, limit.without(store.catalog.names_of_several)
+    if limit.memories < 1:
         raise FullMemory(
-            f"store: the capacity is {capacity} and {pinned} memories are pinned; unpin or forget some, or "
+            f"store: a capacity of {capacity} was given; at least {limit.one:,} bytes are allowed, which one of these "
+            "memories takes with what is kept of all. Raise the capacity. Nothing was stored."
+        )
+    pinned = store.catalog.having(PINNED)
+    if pinned >= most or (pin and pinned + n > most):
+        holds = "" if isinstance(capacity, int) else f", which is {most} memories,"
+        raise FullMemory(
+            f"store: the capacity is {capacity}{holds} and {pinned} memories are pinned; unpin or forget some, or "
             "raise the capacity. Nothing was stored."
         )
 
 
-def _keep_capacity(store: Store, capacity: int, new: Rows, now: float) -> None:
-    """Forget the weakest beyond the capacity; of what was just stored only what does not fit by itself."""
-    excess = len(store.index) - capacity
-    if excess <= 0:
+def keep_capacity(store: Store, now: float, first: int) -> None:
+    """Forget the weakest beyond the capacity; of the ids from ``first`` on only what does not fit by itself."""
+    limit = store.limit()
+    if limit is None:
         return
-    free = np.flatnonzero(store.catalog.flags & (PINNED | GONE) == 0)
-    old = free[free < new[0]]
-    out = old if excess >= len(old) else weakest(old, excess, store.strengths, now)
-    store.erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+    excess = len(store.index) - limit.without(store.catalog.names_of_several)
+    if excess > 0:
+        free = np.flatnonzero(store.catalog.flags & (PINNED | GONE) == 0)
+        old = free[store.catalog.ids[free] < first]
+        out = old if excess >= len(old) else weakest(old, excess, store.strengths, now)
+        store.erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+    store.keep_within()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mossy.strength.base import LinearLaw
 
-__all__ = ["NEVER", "STALE", "Ages"]
+__all__ = ["MOST", "NEVER", "STALE", "Ages"]
 
 STALE, NEVER = 0, 1  # in place of an age: to be computed when it is looked at; not to be computed
 FIRST = 2  # the number of the age 0
@@ -35,6 +35,8 @@ class Ages:
         The law.
     tolerance
         ``ε``: what ``ln r`` loses from one age to the next, at most.
+    most
+        How many ages are made, from 2 to 16,384: each takes ``8m + 16`` bytes. What is older is computed always.
 
     Attributes
     ----------
@@ -46,8 +48,8 @@ class Ages:
         ``(a + 2, m)``: ``w_k exp(-(λ_k - λ_min) g)`` of the age with this number.
     """
 
-    def __init__(self, law: LinearLaw, tolerance: float) -> None:
-        self.law, self.tolerance = law, tolerance
+    def __init__(self, law: LinearLaw, tolerance: float, most: int = MOST) -> None:
+        self.law, self.tolerance, self.most = law, tolerance, most
         self._rates, self._readout = law.rates.tolist(), law.readout.tolist()
         self._slowest = min(self._rates)
         self._grow([0.0, self._after(0.0)])
@@ -55,10 +57,10 @@ class Ages:
     def see(self, age: float) -> None:
         """Make the ages up to this one, as far as there are any."""
         last = float(self.ages[-1])
-        if age < last or len(self.ages) >= MOST:
+        if age < last or len(self.ages) >= self.most:
             return
         every = self.ages.tolist()
-        while every[-1] <= MORE * age and len(every) < MOST:
+        while every[-1] <= MORE * age and len(every) < self.most:
             every.append(self._after(every[-1]))
         self._grow(every)
 
@@ -79,7 +81,8 @@ class Ages:
     def _grow(self, every: list[float]) -> None:
         self.ages = np.array(every)
         nothing = np.array([-np.inf, np.inf])
-        end = -np.inf if len(every) == MOST else np.inf  # of the last, which is passed by none until there are more
+        # Of the last, which is passed by none until there are more.
+        end = -np.inf if len(every) == self.most else np.inf
         self.until = np.concatenate([nothing, self.ages[1:], [end]])
         factors = np.exp(np.multiply.outer(self.ages, self._slowest - self.law.rates)) * self.law.readout
         self.factors = np.concatenate([np.zeros((2, len(self._rates))), factors])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mossy.arrays import Column
 from mossy.strength.ages import FIRST, NEVER, STALE, Ages
+from mossy.strength.ages import MOST as MOST_AGES
 from mossy.strength.base import LinearLaw
 
 __all__ = ["TOLERANCE", "Strengths"]
@@ -42,15 +43,17 @@ class Strengths:
         The law that all of them share.
     tolerance
         By how much a cached ``ln s`` may be too high, above 0. With ten times as much, a tenth as much is computed.
+    ages
+        How many ages are kept, at most; see ``Ages``.
     """
 
-    def __init__(self, law: LinearLaw, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, law: LinearLaw, tolerance: float = TOLERANCE, ages: int = MOST_AGES) -> None:
         self.law = law
         self._modes = Column((law.modes,), np.float32)
         self._when = Column((), np.float64)
         self._cache = Column((), np.float32)
         self._age = Column((), np.uint16)  # the number of the age that the cache is of
-        self._ages = Ages(law, tolerance)
+        self._ages = Ages(law, tolerance, ages)
         self._due: NDArray[np.float64] = np.empty(0)  # when the first of each block is due, or earlier
         self._seen = 0  # rows that these are of
         self._oldest = np.inf  # no row was current before

@@ -18,7 +18,7 @@ from mossy.memory.configuration import Configuration
 from mossy.memory.interchange.form import Progress, files_of
 from mossy.memory.interchange.joining import LEAST, Linked, join, join_links
 from mossy.memory.interchange.planning import Plan, make_plan
-from mossy.memory.interchange.reading import Batch, Export, Line
+from mossy.memory.interchange.reading import Batch, Export, Header, Line
 from mossy.memory.results import Imported
 from mossy.memory.short_term import NONE
 from mossy.memory.store import Store
@@ -94,9 +94,11 @@ def _words(d: int | None, d_value: int | None) -> str:
     return f"{d} entries" + (" without values" if d_value is None else f" with values of {d_value}")
 
 
-def _check_room(store: Store, configuration: Configuration, plan: Plan) -> None:
-    capacity, added = configuration.capacity, int(plan.new.sum())
-    if capacity is not None and len(store.index) + added > capacity:
+def _check_room(store: Store, configuration: Configuration, header: Header, plan: Plan) -> None:
+    limit, added = store.limit(header.d, header.d_value), int(plan.new.sum())
+    if limit is not None and len(store.index) + added > limit.without(store.catalog.names_of_several):
+        is_bytes = configuration.budget is not None
+        capacity = f"{configuration.capacity}{f', or {limit.memories} memories' if is_bytes else ''}"
         raise FullMemory(
             f"import_: the capacity is {capacity}, {len(store.index)} memories are here, and {added} more would come. "
             "Raise the capacity, or forget some first. Nothing was imported."
@@ -120,8 +122,9 @@ class _Merging:
             export.refuse(1, f"{export.header.link_modes} modes of links were given, which its law has not")
         self._dtype = state_dtype(store.strengths.law.modes, 0 if store.links is None else store.links.most)
         self._shape = _shape_of(store)
+        store.make_room(export.header.memories)
         self._plan = make_plan(store, configuration.keeps_duplicates, export, self._tell)
-        _check_room(store, configuration, self._plan)
+        _check_room(store, configuration, export.header, self._plan)
         self._entering = self._who_enters()
         self._aliases = dict(self._plan.aliases)  # those that are not taken over yet
 
@@ -201,6 +204,7 @@ class _Merging:
         flags = _flags(lines)
         flags[~enters] |= LONG
         flags[enters] |= SHORT
+        store.make_room(len(ids))
         rows = store.index.extend(batch.keys, batch.values)
         store.strengths.restore({"modes": modes, "when": when})
         payloads = None
