@@ -13,7 +13,7 @@ from mossy.kernels.compiled import compiled
 from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Memories, Pages
 from mossy.kernels.rotate import rotate
 
-__all__ = ["search"]
+__all__ = ["promise", "search"]
 
 Array = NDArray[Any]
 
@@ -25,7 +25,7 @@ SURE = 2.0  # standard errors by which an estimate may be off before a memory is
 ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
-FOUND, BEST, CROWDED = range(3)  # what is counted during a search
+FOUND, BEST, CROWDED, IMPROVED = range(4)  # what is counted during a search
 
 
 @compiled(reassociate=True)
@@ -279,6 +279,7 @@ def _search_one(
     margin: Any,
     weight: Any,
     wide: Any,
+    visits: int,
     limit: int,
     rows: Array,
     scores: Array,
@@ -298,12 +299,15 @@ def _search_one(
     rotate(whole, memories.signs)
     step, length = _planes(whole, levels, planes)
     gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, wide, product)
-    best, tally = np.empty(k, np.float32), np.zeros(3, np.int64)
+    best, tally = np.empty(k, np.float32), np.zeros(4, np.int64)
     top_log = memories.logs.max() if weight > 0 else np.float32(0)
     floor, highest, cut = np.float32(-np.inf), np.float32(-np.inf), np.float32(-np.inf)
     far, straight = np.float32(0), np.float32(0)
-    n_open, looked = order.shape[0], 0
+    n_open, looked, visited = order.shape[0], 0, 0
     while n_open > 0 and looked < limit:
+        if visited >= visits and 2 * (visited - tally[IMPROVED]) > visits and tally[BEST] == k:
+            break
+        visited += 1
         cell = order[0]
         if bounds[cell] < cut:
             break
@@ -340,6 +344,8 @@ def _search_one(
                     if fit < floor or (tally[CROWDED] and fit <= floor):
                         continue
                     highest = max(highest, fit)
+                    if tally[BEST] < k or fit > best[0]:
+                        tally[IMPROVED] = visited
                     _offer(best, tally, fit)
                     floor = _keep(rows, scores, best, tally, row, fit, floor)
                     if tally[BEST] == k:
@@ -347,6 +353,23 @@ def _search_one(
                         cut = _cut(kind, floor, unit, gain, uneven, ratio)
             page = pages.after[page]
     return _thin(rows, scores, tally[FOUND], floor, np.float32(np.inf), rows.shape[0])
+
+
+@compiled()
+def promise(pages: Pages, memories: Memories, cues: Array, kind: int, wide: float, promises: Array) -> None:
+    """Write what each cell can hold at best for cues ``(c, d)`` into ``promises (c, C)``, ``-inf`` if it is empty."""
+    nothing, size = np.empty(0, np.float32), memories.turned.shape[1]
+    levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
+    for c in range(cues.shape[0]):
+        whole = np.zeros(size, np.float32)
+        whole[: cues.shape[1]] = cues[c]
+        rotate(whole, memories.signs)
+        _, length = _planes(whole, levels, planes)
+        one, wide32 = np.float32(1), np.float32(wide)
+        _, bounds, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT)
+        promises[c] = -np.inf
+        for cell in order:
+            promises[c, cell] = bounds[cell]
 
 
 @compiled()
@@ -363,6 +386,7 @@ def search(
     margins: Array,
     weight: float,
     wide: float,
+    visits: int,
     limit: int,
     rows: Array,
     scores: Array,
@@ -370,8 +394,9 @@ def search(
 ) -> None:
     """Write into ``rows (c, w)`` and ``scores (c, w)``, ``found (c,)`` of each, what may be among the ``k`` best.
 
-    Or within ``reach`` of the best, as far as the sketches show it: cells are visited from the most promising on, until
-    none can hold more, or ``limit`` sketches were looked at.
+    Or within ``reach`` of the best, as far as the sketches show it. Cells are visited from the most promising on, until
+    none can hold more; or ``visits`` are over, the last third of them without a find; or ``limit`` sketches were
+    looked at.
 
     Parameters
     ----------
@@ -390,6 +415,8 @@ def search(
         A memory's score is its similarity and ``weight·(ln s - max ln s)``; 0 leaves strengths out.
     wide
         How far the patterns of a cell reach towards a cue, in mean radii; at 1 one of them may be a twin of the cue.
+    visits
+        The cells to visit at least, if they can hold more.
     limit
         The most sketches to look at for each cue.
     """
@@ -407,6 +434,7 @@ def search(
             np.float32(margins[c]),
             np.float32(weight),
             np.float32(wide),
+            visits,
             limit,
             rows[c],
             scores[c],

@@ -23,7 +23,7 @@ from mossy.kernels.bit_casts import float_of
 from mossy.kernels.compiled import compiled
 from mossy.kernels.pages import NONE, PAGE, Pages
 
-__all__ = ["add", "dissolve", "members", "radius_and_factor", "renumber"]
+__all__ = ["add", "dissolve", "drop", "members", "radius_and_factor", "renumber"]
 
 Array = NDArray[Any]
 
@@ -121,28 +121,51 @@ def dissolve(pages: Pages, cell: int) -> None:
 
 
 @compiled()
+def _take_out(pages: Pages, cell: int, rows: Array, factors: Array, words: Array) -> int:
+    """Move all sketches of a cell into arrays, and return how many there were."""
+    n = 0
+    page = pages.first[cell]
+    while page != NONE:
+        for slot in range(PAGE):
+            if pages.rows[page, slot] != NONE:
+                rows[n], factors[n] = pages.rows[page, slot], pages.factors[page, slot]
+                for w in range(words.shape[1]):
+                    words[n, w] = pages.codes[page, w, slot]
+                n += 1
+        page = pages.after[page]
+    dissolve(pages, cell)
+    return n
+
+
+@compiled()
+def _put_back(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
+    """Put a sketch that was taken out into its cell again."""
+    radius, _ = radius_and_factor(both)
+    pages.squares[cell] += radius * radius
+    _put(pages, cell, row, both, words)
+
+
+@compiled()
+def drop(pages: Pages, cell: int, gone: Array) -> None:
+    """Take the sketches of the rows ``gone``, which rise, out of a cell."""
+    n = pages.counts[cell]
+    rows, factors = np.empty(n, np.int32), np.empty(n, np.uint32)
+    words = np.empty((n, pages.codes.shape[1]), np.uint64)
+    for i in range(_take_out(pages, cell, rows, factors, words)):
+        at = np.searchsorted(gone, rows[i])
+        if at == gone.shape[0] or gone[at] != rows[i]:
+            _put_back(pages, cell, rows[i], factors[i], words[i])
+
+
+@compiled()
 def renumber(pages: Pages, place: Array) -> None:
     """Let row ``i`` be row ``place[i]`` from now on; the sketches of those that have none are dropped."""
     most = 0
     for cell in range(pages.first.shape[0]):
         most = max(most, pages.counts[cell])
-    n_words = pages.codes.shape[1]
     rows, factors = np.empty(most, np.int32), np.empty(most, np.uint32)
-    words = np.empty((most, n_words), np.uint64)
+    words = np.empty((most, pages.codes.shape[1]), np.uint64)
     for cell in range(pages.first.shape[0]):
-        n = 0
-        page = pages.first[cell]
-        while page != NONE:
-            for slot in range(PAGE):
-                row = pages.rows[page, slot]
-                if row != NONE and place[row] != NONE:
-                    rows[n], factors[n] = place[row], pages.factors[page, slot]
-                    for w in range(n_words):
-                        words[n, w] = pages.codes[page, w, slot]
-                    n += 1
-            page = pages.after[page]
-        dissolve(pages, cell)
-        for i in range(n):
-            radius, _ = radius_and_factor(factors[i])
-            pages.squares[cell] += radius * radius
-            _put(pages, cell, rows[i], factors[i], words[i])
+        for i in range(_take_out(pages, cell, rows, factors, words)):
+            if place[rows[i]] != NONE:
+                _put_back(pages, cell, place[rows[i]], factors[i], words[i])

@@ -13,7 +13,7 @@ __all__ = ["nearest_in_groups"]
 
 Array = NDArray[Any]
 
-TRIED = 3  # groups that are looked into
+TRIED = 10  # groups that are looked into
 
 
 @compiled(reassociate=True)

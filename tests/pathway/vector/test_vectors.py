@@ -195,7 +195,7 @@ def test_auto_changes_over_when_there_are_many(monkeypatch):
 
 
 def test_a_memory_answers_alike_by_every_pathway():
-    keys, cues = clustered(12, 3000)
+    keys, _ = clustered(12, 3000)
     known = np.arange(D) < 40
     answers = {}
     for name in ("exact", "sketch"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -12,11 +13,12 @@ from mossy.pathway.vector.threads import share_out
 
 __all__ = ["Cells"]
 
-FEWEST = 512  # sketches that a cell may hold, at least
-FILLED = 0.6  # of what a cell may hold, when cells are learned for many patterns
+FEWEST = 320  # sketches that a cell may hold, at least
+FILLED = 0.5  # of what a cell may hold, when cells are learned for many patterns
 SAMPLE = 128  # patterns a cell from which cells are learned
-LESSONS = 6  # times that cells learn from the sample
+LESSONS = 10  # times that cells learn from the sample
 HALVING = 4  # times that two halves of a cell learn from it
+AROUND = 8  # cells around one that is split, whose members may go to the halves
 UNEVEN = 16  # a half is at least one in so many
 GROUPED = 256  # cells from which they are found by groups
 GROUPINGS = 4  # times that groups learn from the cells
@@ -32,7 +34,7 @@ Rows = NDArray[np.intp]
 class Cells:
     """Centres ``(C, d)`` and pages of sketches.
 
-    A pattern belongs to the cell whose centre is nearest. A cell that holds more than ``√n`` sketches (512 at least)
+    A pattern belongs to the cell whose centre is nearest. A cell that holds more than ``√n`` sketches (320 at least)
     splits in two, as two of its patterns that lie far apart divide it. One whose patterns are all alike stays whole.
 
     Parameters
@@ -99,17 +101,12 @@ class Cells:
             self._put(patterns[part], rows[part], self._nearest(patterns[part]))
 
     def _nearest(self, patterns: Floats) -> Rows:
-        """Return the cell of each pattern; where there are many cells, of those in the groups that lie nearest."""
+        """Return the cell of each pattern."""
         if len(self) < GROUPED:
             return _nearest(patterns, self.centres)
-        from mossy.kernels.nearest import nearest_in_groups
-
         if self._groups is None:
             self._groups = Groups(self.centres)
-        groups, found = self._groups, np.zeros(len(patterns), np.int64)
-        given = (groups.heads, groups.head_halves, groups.centres, groups.halves, groups.starts)
-        share_out(lambda some: nearest_in_groups(patterns[some], *given, found[some]), len(found), TOGETHER)
-        return groups.order[found]
+        return self._groups.nearest(patterns)
 
     def _put(self, patterns: Floats, rows: Rows, cells: Rows) -> None:
         from mossy.kernels.cells import add
@@ -150,27 +147,53 @@ class Cells:
         over = np.flatnonzero(self.pages.counts > room)
         return np.array([cell for cell in over if self.pages.counts[cell] > 2 * self._whole.get(int(cell), 0)], np.intp)
 
-    def split(self, cell: int, patterns: Floats, rows: Rows) -> None:
-        """Split a cell, whose members these are, in two."""
+    def split(self, cell: int, patterns_of: Callable[[Rows], Floats]) -> None:
+        """Split a cell in two, and let what lies near go to the cell whose centre is nearest now.
+
+        ``patterns_of`` returns the patterns of rows.
+        """
         from mossy.kernels.cells import dissolve
 
-        halves = _halve(patterns)
-        if halves is None:
+        rows = self.members(cell)
+        patterns = patterns_of(rows)
+        centres = _halve(patterns)
+        if centres is None:
             self._whole[cell] = len(rows)
             return
-        centres, side = halves
+        near = np.argsort(((self.centres - self.centres[cell]) ** 2).sum(axis=1), kind="stable")[1 : AROUND + 1]
         dissolve(self.pages, cell)
+        two = np.array([cell, self._new_cell(cell, centres)])
+        around = np.append(two, near)
+        self._put(patterns, rows, around[_nearest(patterns, self.centres[around])])
+        for other in near.tolist():
+            self._give(other, two, patterns_of)
+
+    def _new_cell(self, cell: int, centres: Floats) -> int:
+        """Move the centre of a cell to the first of two, and return the cell that is made around the second."""
         new, self._groups = len(self), None
-        self.centres[cell] = centres[0]
         self.centres = np.concatenate([self.centres, centres[1:]])
         self.turned = np.concatenate([self.turned, self.rotated(centres[1:])])
-        self.turned[cell] = self.rotated(centres[:1])[0]
+        self.centres[cell], self.turned[cell] = centres[0], self.rotated(centres[:1])[0]
         self.pages = self.pages._replace(
             first=np.append(self.pages.first, NONE),
             counts=np.append(self.pages.counts, 0),
             squares=np.append(self.pages.squares, 0.0),
         )
-        self._put(patterns, rows, np.where(side, new, cell))
+        return new
+
+    def _give(self, cell: int, others: Rows, patterns_of: Callable[[Rows], Floats]) -> None:
+        """Let the members of a cell that are nearer to one of the others go there."""
+        from mossy.kernels.cells import drop
+
+        rows = self.members(cell)
+        if not len(rows):
+            return
+        patterns, cells = patterns_of(rows), np.append(cell, others)
+        nearest = cells[_nearest(patterns, self.centres[cells])]
+        moves = nearest != cell
+        if moves.any():
+            drop(self.pages, cell, rows[moves])
+            self._put(patterns[moves], rows[moves], nearest[moves])
 
     def renumber(self, place: Rows) -> None:
         """Let row ``i`` be row ``place[i]`` from now on, -1 for none."""
@@ -191,17 +214,26 @@ class Groups:
         self.starts = np.searchsorted(group[self.order], np.arange(len(self.heads) + 1))
         self.halves, self.head_halves = _halves(self.centres), _halves(self.heads)
 
+    def nearest(self, patterns: Floats) -> Rows:
+        """Return the nearest centre of each pattern, of those in the groups that lie nearest."""
+        from mossy.kernels.nearest import nearest_in_groups
+
+        given = (self.heads, self.head_halves, self.centres, self.halves, self.starts)
+        found = np.zeros(len(patterns), np.int64)
+        share_out(lambda some: nearest_in_groups(patterns[some], *given, found[some]), len(found), TOGETHER)
+        return self.order[found]
+
 
 def _compete(patterns: Floats, count: int, lessons: int) -> tuple[Floats, Rows]:
     """Return at most ``count`` centres that learned from patterns by competition (k-means), and the winner of each."""
     centres = patterns[np.linspace(0, len(patterns) - 1, min(count, len(patterns))).astype(np.intp)]
     for _ in range(lessons):
-        winner = _nearest(patterns, centres)
+        winner = _nearest(patterns, centres) if len(centres) < GROUPED else Groups(centres).nearest(patterns)
         wins = np.bincount(winner)
         wins = wins[wins > 0]  # a centre that nothing belongs to is given up
         sums = np.add.reduceat(patterns[np.argsort(winner, kind="stable")], np.cumsum(wins) - wins, axis=0)
         centres = np.asarray(sums / wins[:, None], np.float32)
-    return centres, _nearest(patterns, centres)
+    return centres, _nearest(patterns, centres) if len(centres) < GROUPED else Groups(centres).nearest(patterns)
 
 
 def _halves(centres: Floats) -> Floats:
@@ -232,8 +264,8 @@ def _nearest(patterns: Floats, centres: Floats) -> Rows:
     return out
 
 
-def _halve(patterns: Floats) -> tuple[Floats, NDArray[np.bool_]] | None:
-    """Return the centres ``(2, d)`` of two halves and the side of each pattern; None if they are too much alike."""
+def _halve(patterns: Floats) -> Floats | None:
+    """Return the centres ``(2, d)`` of two halves; None if the patterns are too much alike, or a half is too small."""
     start = ((patterns - patterns.mean(axis=0)) ** 2).sum(axis=1).argmax()
     far = ((patterns - patterns[start]) ** 2).sum(axis=1).argmax()
     centres = patterns[[start, far]].copy()
@@ -243,4 +275,4 @@ def _halve(patterns: Floats) -> tuple[Floats, NDArray[np.bool_]] | None:
             return None
         centres = np.stack([patterns[~side].mean(axis=0), patterns[side].mean(axis=0)])
     side = _nearest(patterns, centres) == 1
-    return None if min(side.sum(), (~side).sum()) * UNEVEN < len(side) else (centres, side)
+    return None if min(side.sum(), (~side).sum()) * UNEVEN < len(side) else centres

@@ -12,6 +12,7 @@ from mossy.pathway.vector.base import Fading, Pairs, Rows, Vector
 from mossy.pathway.vector.cells import Cells
 from mossy.pathway.vector.exact import Exact
 from mossy.pathway.vector.threads import share_out
+from mossy.pathway.vector.visits import ASKED, learn_visits
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
@@ -21,13 +22,16 @@ EXACT = Exact()
 KINDS = {"euclidean": EUCLIDEAN, "cosine": COSINE, "dot": DOT, "manhattan": MANHATTAN}
 
 AT_ONCE = 16_384  # rows that are sketched at once
-LOOKED = 16_384  # sketches that a recall looks at, at most; two fifths of all, if that is more
+LOOKED, LOOKED_STRONG = 0.4, 0.75  # part of the sketches that a recall looks at, at most; where strengths count
+LOOKED_AT_LEAST = 16_384
+NOTHING = np.empty(0, np.float32)
+HARDER = 3  # times as many cells are visited with a mask, or where strengths count
 WIDE = 0.8  # how far the keys of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
 KEPT = 4096  # memories that a cue can find, at least 4k
 MOST = KEPT // 4  # k beyond which every key is compared
 TOGETHER = 8  # cues that are worth a thread
 SAMPLE = 65_536  # keys from which cells are learned, at most
-BULK = 2048  # new rows from which cells are learned anew, if they are more than those before
+BULK = 2048  # rows that came since then, from which cells are learned again if they are as many as those
 
 
 @final
@@ -39,11 +43,13 @@ class Sketch(Vector):
 
     R is a fixed random rotation. The estimate has no bias, and a standard error of about ``.76 r‖z‖/√D``. A recall
     visits the cells from the most promising on; where an estimate, less two standard errors, leaves it open, the true
-    similarity is computed, under the mask and with the strength. It ends when no cell can hold better, or when
-    third of all sketches (65,536 at least) were looked at.
+    similarity is computed, under the mask and with the strength. How many cells it visits is learned: as many as hold
+    nearly all neighbours of 64 stored keys, more while it still finds better ones, three times as many with a mask or
+    where strengths count; two fifths of all sketches (16,384 at least) at most, three quarters where strengths count.
 
-    A cell splits in two when it holds more than ``2√n`` sketches (512 at least), so that storing and forgetting never
-    wait for anything to be built again. A sketch takes ``D/8 + 8`` bytes, D being d rounded up to 64.
+    A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
+    there were at the last time, all cells are learned again, which takes about 15 µs a memory. A sketch takes
+    ``D/8 + 8`` bytes, D being d rounded up to 64.
 
     References
     ----------
@@ -54,8 +60,15 @@ class Sketch(Vector):
     name = "sketch"
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._cells: Cells | None = None
         self._seen = 0
+        self._learned = 0  # for how many memories the cells were learned
+        self._written = 0  # memories that came since then
+        self._visits = 0
+        self._visits_of = 0  # the number of cells for which it was learned
 
     def find(self, index: Index, cues: Cues, reach: float, slack: float, k: int, fading: Fading | None) -> Pairs:
         """Return pairs that may be among the ``k`` best or within ``reach`` of the best, as far as the sketches show.
@@ -79,10 +92,10 @@ class Sketch(Vector):
         mask = np.empty((1, 0), np.float32) if cues.known is None else cues.known.astype(np.float32)
         share = np.ones(1) if cues.known is None else _share(index, cues.known)
         margin = np.zeros(c) + 2 * index.rounding(cues) + (slack if fading is None else fading.slack)
-        nothing = np.empty(0, np.float32)
-        weight, logs = (0.0, nothing) if fading is None else (float(fading.weight), fading.logs)
-        memories = Memories(index.keys, index.norms, index.dead, logs, cells.centres, cells.turned, cells.signs)
-        limit = max(2 * len(index) // 5, LOOKED)
+        weight, logs = (0.0, NOTHING) if fading is None else (float(fading.weight), fading.logs)
+        memories = self._memories(index, cells, logs)
+        visits = self._visits * (HARDER if cues.known is not None or fading is not None else 1)
+        limit = max(int((LOOKED if fading is None else LOOKED_STRONG) * len(index)), LOOKED_AT_LEAST)
         width = max(4 * k, KEPT if c == 1 else KEPT // 4)
         rows, scores = np.empty((c, width), np.int32), np.empty((c, width), np.float32)
         found = np.zeros(c, np.int64)
@@ -93,7 +106,7 @@ class Sketch(Vector):
 
             cue = (batch[some], cut(mask), cut(cues.scale), cut(share))
             out = (rows[some], scores[some], found[some])
-            search(cells.pages, memories, *cue, kind, k, float(reach), margin[some], weight, WIDE, limit, *out)
+            search(cells.pages, memories, *cue, kind, k, float(reach), margin[some], weight, WIDE, visits, limit, *out)
 
         share_out(part, c, TOGETHER)
         if c == 1:
@@ -105,12 +118,21 @@ class Sketch(Vector):
         """Sketch the rows that came since the last time."""
         if self._cells is not None and self._seen == index.rows:
             return self._cells
+        try:
+            return self._catch_up(index)
+        except BaseException:  # an interruption, or no room: begin again rather than sketch a row twice
+            self._begin()
+            raise
+
+    def _catch_up(self, index: Index) -> Cells:
         new = np.flatnonzero(~index.dead[self._seen :]) + self._seen
         if self._cells is None:
             self._cells = Cells(index.keys.shape[1])
         cells = self._cells
-        if not len(cells) or len(new) > max(BULK, cells.sketches):
+        self._written += len(new)
+        if not len(cells) or self._written > max(BULK, self._learned):
             new = index.alive()
+            self._learned, self._written = len(new), 0
             some = new[np.linspace(0, len(new) - 1, min(len(new), SAMPLE)).astype(np.intp)]
             cells.learn(self._patterns(index, some), len(new))
         for first in range(0, len(new), AT_ONCE):
@@ -119,14 +141,28 @@ class Sketch(Vector):
         self._seen = index.rows
         if len(new):
             self._split(index, cells)
+        if not self._visits_of * 4 // 5 < len(cells) <= self._visits_of * 5 // 4:
+            self._learn_visits(index, cells)
         return cells
+
+    def _learn_visits(self, index: Index, cells: Cells) -> None:
+        alive = index.alive()
+        some = alive[np.linspace(0, len(alive) - 1, min(len(alive), ASKED)).astype(np.intp)]
+        cues = index.prepare(index.keys[some], None)
+        patterns, kind = self._patterns(index, some), KINDS[index.similarity.name]
+        memories = self._memories(index, cells, NOTHING)
+        self._visits = learn_visits(index, cells, memories, cues, patterns, kind, WIDE)
+        self._visits_of = len(cells)
+
+    @staticmethod
+    def _memories(index: Index, cells: Cells, logs: NDArray[np.float32]) -> Memories:
+        return Memories(index.keys, index.norms, index.dead, logs, cells.centres, cells.turned, cells.signs)
 
     def _split(self, index: Index, cells: Cells) -> None:
         full = cells.full()
         while len(full):
             for cell in full.tolist():
-                rows = cells.members(cell)
-                cells.split(cell, self._patterns(index, rows), rows)
+                cells.split(cell, lambda rows: self._patterns(index, rows))
             full = cells.full()
 
     @staticmethod
@@ -147,7 +183,7 @@ class Sketch(Vector):
         self._cells.renumber(place)
         self._seen = int((place[: self._seen] >= 0).sum())
         if not self._seen:
-            self._cells = None
+            self._begin()
 
     def truncate(self, n: int) -> None:
         """Know the first ``n`` rows alone."""
