@@ -497,7 +497,11 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "privacy_mnist": lambda results: privacy(results, "MNIST"),
     "cache": search_tables.cache,
     "cache_time": search_tables.cache_time,
+    "codes": search_tables.codes,
     "cost": search_tables.cost,
+    "search_clustered": lambda results: search_tables.search(results, "clustered"),
+    "search_real": lambda results: search_tables.search(results, "real"),
+    "turnover": search_tables.turnover,
     "questions": questions,
 }
 

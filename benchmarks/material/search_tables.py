@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from material.markdown import Results, markdown, number
 
-__all__ = ["cache", "cache_time", "cost"]
+__all__ = ["cache", "cache_time", "codes", "cost", "links", "search", "turnover"]
 
+CODES = {
+    "hamming": "bits of the cue",
+    "float cue": "the cue itself",
+    "float cue, scaled, 256 cells": "... in cells",
+    "half known: hamming of known bits": "half known, bits",
+    "half known: float cue, mean": "half known, the cue itself",
+    "half known: scaled, 256 cells, zeros": "... in cells",
+}
 POLICIES = {
     "Cache": "mossy.Cache",
     "Cache, adapt=False": "adapt=False",
@@ -58,3 +66,82 @@ def cost(results: Results) -> str:
         names = (head, *(f"{int(size):,}" for size in sizes))
         parts.append(markdown(names, [line(name, what, factor, digits) for name in result["ways"]]))
     return "\n\n".join(parts)
+
+
+def search(results: Results, kind: str) -> str:
+    """Compare indexes at equal recall: time, writing, bytes, with strengths and with half of the cue."""
+    rows = []
+    for name, found in results["search"]["result"][kind]["indexes"].items():
+        if "failed" in found:
+            rows.append((name, found["failed"], *("–" for _ in range(8))))
+            continue
+        one, two, removed = found["1 thread"], found["2 threads"], found["remove"]
+        cells = [
+            (f"{found['recall']:.3f}", one["p50"], two["p50"], two["batch_cues_a_second"]),
+            (f"{found['recall']:.3f}", *(w.get("pathway_alone", {}).get("p50") for w in (one, two)), None),
+        ]
+        strong, half = found["weighted"], found["half_known"]
+        rest = (
+            number(found["insert_a_second"]),
+            removed if isinstance(removed, str) else number(removed["p50_ms"], 2),
+            number(found["bytes_an_item"]),
+            f"{strong['recall']:.3f} at {number(strong['1 thread']['p50'], 2)}",
+            f"{half['recall']:.3f} at {number(half['1 thread']['p50'], 2)}",
+        )
+        rows.append((name, *_timed(cells[0]), *rest))
+        if cells[1][1] is not None:
+            rows.append((f"{name}, pathway alone", *_timed(cells[1]), *("" for _ in rest)))
+    head = (
+        "index",
+        "recall@10",
+        "p50 ms",
+        "two threads",
+        "cues/s in batches",
+        "insert/s",
+        "delete ms",
+        "bytes an item",
+    )
+    return markdown((*head, "strengths: recall, ms", "half known: recall, ms"), rows)
+
+
+def _timed(cell: tuple[str, float, float, float | None]) -> tuple[str, ...]:
+    recall, *times = cell
+    return (recall, *("" if value is None else number(value) for value in times))
+
+
+def turnover(results: Results) -> str:
+    """Compare indexes before and after all was replaced twice with one that is fresh."""
+    rows = []
+    for n, indexes in results["turnover"]["result"].items():
+        for name, found in indexes.items():
+            if "failed" in found:
+                continue
+            rows.append(
+                (
+                    f"{int(n):,}, {name}",
+                    *(f"{found[when]['recall']:.3f}" for when in ("after", "fresh")),
+                    *(number(found[when]["p50"]) for when in ("after", "fresh")),
+                    number(found["replacements_a_cpu_second"]),
+                    number(found["one_by_one_a_cpu_second"]),
+                    *(number(found[when]["an_item"]) for when in ("bytes_before", "bytes_after")),
+                )
+            )
+    head = ("index", "recall after", "fresh", "p50 ms after", "fresh", "replaced a CPU s", "one by one")
+    return markdown((*head, "bytes an item before", "after"), rows)
+
+
+def codes(results: Results) -> str:
+    """Compare one-bit codes of real embeddings."""
+    found = results["codes"]["result"]["real"]
+
+    def share(cells: dict[str, dict[str, float]] | None) -> str:
+        return "–" if cells is None else f"{cells['100']['mean']:.3f} ({cells['30']['mean']:.3f})"
+
+    rows = [(rotation, *(share(ways.get(way)) for way in CODES)) for rotation, ways in found.items()]
+    return markdown(("rotation", *CODES.values()), rows)
+
+
+def links(results: Results) -> str:
+    """List what a recall costs before and after a million others."""
+    found = results["links"]["result"]
+    return markdown(("", *found["columns"]), found["rows"]) if "columns" in found else str(found)
