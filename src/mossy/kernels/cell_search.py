@@ -20,7 +20,6 @@ Array = NDArray[Any]
 PLANES = 3  # bits to which a rotated cue is rounded: the error is a tenth of that of one bit a key
 LEVELS = 7  # 2^PLANES - 1
 TALL = 2.5  # root mean squares of its entries, beyond which one is cut off
-BELOW = np.int32(1 << 16)  # makes positive what is rounded
 SURE = 2.0  # standard errors by which an estimate may be off before a memory is overlooked
 ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
@@ -69,8 +68,10 @@ def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
     step = np.float32(2 * TALL / LEVELS) * np.sqrt(square / np.float32(z.shape[0]))
     inverse = np.float32(1) / step if step > 0 else np.float32(0)
     for j in range(z.shape[0]):
-        level = np.int32(z[j] * inverse + np.float32(LEVELS / 2 + 0.5 + BELOW)) - BELOW
-        levels[j] = min(max(level, np.int32(0)), np.int32(LEVELS))
+        level = z[j] * inverse + np.float32(LEVELS / 2 + 0.5)
+        level = level if level > np.float32(0) else np.float32(0)
+        level = level if level < np.float32(LEVELS) else np.float32(LEVELS)
+        levels[j] = np.uint8(level)
     eights = levels.view(np.uint64)
     for p in range(PLANES):
         for w in range(planes.shape[1]):
@@ -139,21 +140,32 @@ def _sink(order: Array, bounds: Array, at: int, n: int) -> None:
 
 
 @compiled(reassociate=True)
-def _near(centre: Array, cue: Array, mask: Array) -> tuple[Any, Any]:
-    """Return the squared distance and the dot product of a centre and a cue, over the mask."""
-    square = np.float32(0)
-    product = np.float32(0)
-    if mask.shape[0] > 0:
-        for j in range(cue.shape[0]):
-            gap = mask[j] * (cue[j] - centre[j])
-            square += gap * gap
-            product += centre[j] * cue[j]
-    else:
-        for j in range(cue.shape[0]):
-            gap = cue[j] - centre[j]
-            square += gap * gap
-            product += centre[j] * cue[j]
-    return square, product
+def _square(a: Array, b: Array) -> Any:
+    """Return the squared distance."""
+    total = np.float32(0)
+    for j in range(a.shape[0]):
+        gap = a[j] - b[j]
+        total += gap * gap
+    return total
+
+
+@compiled(reassociate=True)
+def _masked_square(a: Array, b: Array, mask: Array) -> Any:
+    """Return the squared distance over the entries of a mask."""
+    total = np.float32(0)
+    for j in range(a.shape[0]):
+        gap = mask[j] * (a[j] - b[j])
+        total += gap * gap
+    return total
+
+
+@compiled(reassociate=True)
+def _dot(a: Array, b: Array) -> Any:
+    """Return the dot product."""
+    total = np.float32(0)
+    for j in range(a.shape[0]):
+        total += a[j] * b[j]
+    return total
 
 
 @compiled()
@@ -244,19 +256,18 @@ def _rank(
     for cell in range(n):
         if pages.counts[cell] == 0:
             continue
-        if mask.shape[0] > 0:
-            square, dot = _near(memories.centres[cell], cue, mask)
-        else:
-            square, dot = _near(memories.turned[cell], whole, mask)
         spread = np.float32(pages.squares[cell] / pages.counts[cell])
         if product:
-            gaps[cell] = dot
-            bounds[cell] = dot + wide * np.sqrt(spread) * length
+            gaps[cell] = _dot(memories.centres[cell], cue)
+            bounds[cell] = gaps[cell] + wide * np.sqrt(spread) * length
         else:
-            spread *= share
+            if mask.shape[0] > 0:
+                square = _masked_square(memories.centres[cell], cue, mask)
+            else:
+                square = _square(memories.turned[cell], whole)
             gaps[cell] = square
             away = np.sqrt(square)
-            radius = min(np.sqrt(spread), wide * away)  # some lie nearer to the centre than the mean
+            radius = min(np.sqrt(spread * share), wide * away)  # some lie nearer to the centre than the mean
             bounds[cell] = radius * (2 * wide * away - radius) - square
         order[n_open] = cell
         n_open += 1
