@@ -14,6 +14,7 @@ from mossy.memory.payloads import Here, Payloads
 
 __all__ = ["GONE", "LONG", "PINNED", "SHORT", "USED", "Catalog"]
 
+LOOKED_AT = 4096  # rows at once, from the end on, for the last that is there
 ENTRY = 100  # bytes of an id that was merged, in a dict and a tuple, about
 
 Rows = NDArray[np.intp]
@@ -21,15 +22,20 @@ Ids = NDArray[np.int64]
 
 # What is known of a row, as bits of its flags.
 LONG, USED, PINNED, SHORT, GONE = (np.uint8(1 << bit) for bit in range(5))
+KINDS = 1 << 5  # what flags together can be
 
 
 @final
 class Catalog:
-    """Ids rise with the rows, so that a row is found by bisection; a forgotten row keeps its place until ``keep``."""
+    """Ids rise with the rows, so that a row is found by bisection; a forgotten row keeps its place until compaction.
+
+    It is counted how many rows have which flags together, so that asking how many have a flag looks at no row.
+    """
 
     def __init__(self) -> None:
         self._ids = Column((), np.int64)
         self._flags = Column((), np.uint8)
+        self._counts: list[int] | None = None  # rows that have these flags; None while that is not known
         self.payloads: Payloads = Here()
         self._merged: dict[int, tuple[int, ...]] = {}
         self._stands_for: dict[int, int] = {}
@@ -43,8 +49,21 @@ class Catalog:
 
     @property
     def flags(self) -> NDArray[np.uint8]:
-        """The flags of each row ``(rows,)``: a view to read and write."""
-        return self._flags.rows
+        """The flags of each row ``(rows,)``: a view to read; ``mark`` changes them."""
+        flags = self._flags.rows.view()
+        flags.flags.writeable = False
+        return flags
+
+    def mark(self, rows: Rows, flags: NDArray[np.uint8] | np.uint8) -> None:
+        """Give ``rows`` these flags."""
+        counts, self._counts = self._counts, None  # an interruption leaves it to be counted again
+        once = rows if len(rows) < 2 else np.unique(rows)
+        if counts is not None:
+            _count(counts, self._flags.rows[once], -1)
+        self._flags.rows[rows] = flags
+        if counts is not None:
+            _count(counts, self._flags.rows[once], 1)
+        self._counts = counts
 
     @property
     def nbytes(self) -> int:
@@ -62,14 +81,27 @@ class Catalog:
 
     def having(self, flag: np.uint8) -> int:
         """Return how many memories have this flag."""
-        return int((self.flags & (flag | GONE) == flag).sum())
+        if self._counts is None:
+            self._counts = np.bincount(self._flags.rows, minlength=KINDS).tolist()
+        asked, told = int(flag | GONE), int(flag)
+        return sum(count for flags, count in enumerate(self._counts) if flags & asked == told)
+
+    def last(self) -> Rows:
+        """Return the last row that is not forgotten, none if all are."""
+        flags, end = self._flags.rows, len(self._flags.rows)
+        while end:
+            part = np.flatnonzero(flags[max(0, end - LOOKED_AT) : end] & GONE == 0)
+            if len(part):
+                return part[-1:] + max(0, end - LOOKED_AT)
+            end = max(0, end - LOOKED_AT)
+        return np.empty(0, np.intp)
 
     def append(self, n: int, flag: np.uint8, payloads: list[Any] | None) -> Ids:
         """Add ``n`` rows with new ids, which are returned."""
         first = len(self.ids)
         ids = np.arange(self.next_id, self.next_id + n, dtype=np.int64)
         self._ids.append(ids)
-        self._flags.fill(n, flag)
+        self._add(n, flag)
         self.next_id += n
         self.payloads.append(first, n, payloads)
         return ids
@@ -77,8 +109,19 @@ class Catalog:
     def extend(self, ids: Ids, flags: NDArray[np.uint8]) -> None:
         """Add rows with these ids, which rise and are above all that were ever there; their payloads are elsewhere."""
         self._ids.append(ids)
-        self._flags.append(flags)
+        self._add(len(ids), flags)
         self.next_id = int(ids[-1]) + 1
+
+    def _add(self, n: int, flags: NDArray[np.uint8] | np.uint8) -> None:
+        """Add ``n`` rows with these flags."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            if isinstance(flags, np.ndarray):
+                _count(counts, flags, 1)
+            else:
+                counts[flags] += n
+        self._flags.fill(n, flags)
+        self._counts = counts
 
     def rows_of(self, ids: int | Iterable[int]) -> Rows:
         """Return the row of each id, or raise ``UnknownMemory``; the id of a merged memory is each of its ids."""
@@ -133,7 +176,8 @@ class Catalog:
         self._merged[name] = tuple(every)
         self._stands_for.update(dict.fromkeys(every, name))
         self.renamings += 1
-        self.flags[main] |= np.bitwise_or.reduce(self.flags[rows]) & (PINNED | LONG) | USED
+        together = np.bitwise_or.reduce(self.flags[rows]) & (PINNED | LONG) | USED
+        self.mark(np.array([main]), self.flags[main] | together)
 
     def erase(self, rows: Rows) -> None:
         """Mark ``rows`` as forgotten and drop what is known of them."""
@@ -143,7 +187,7 @@ class Catalog:
                 for one in self._merged.pop(name, ()):
                     del self._stands_for[one]
                     self.renamings += 1
-        self.flags[rows] = GONE
+        self.mark(rows, GONE)
 
     def columns(self) -> list[Column]:
         """Return the arrays that have a row for each memory."""
@@ -151,6 +195,7 @@ class Catalog:
 
     def truncate(self, n: int, next_id: int) -> None:
         """Keep the first ``n`` rows, as when ``next_id`` was the id of the next."""
+        self._counts = None
         for column in self.columns():
             column.truncate(min(n, len(column.rows)))
         self.payloads.truncate(n)
@@ -183,11 +228,20 @@ class Catalog:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what ``state()`` returned; the catalog is empty before."""
         self._ids.append(state["ids"])
-        self._flags.append(state["flags"])
+        self._add(len(state["flags"]), state["flags"])
         payload = list(state["payload"])
         self.payloads = Here(payload if any(one is not None for one in payload) else None)
         self.rename(dict(state["merged"]))
         self.next_id = state["next_id"]
+
+
+def _count(counts: list[int], flags: NDArray[np.uint8], sign: int) -> None:
+    """Add rows with these flags to the counts, or take them off."""
+    if len(flags) == 1:
+        counts[flags[0]] += sign
+        return
+    for kind, count in enumerate(np.bincount(flags, minlength=KINDS).tolist()):
+        counts[kind] += sign * count
 
 
 def _as_ids(ids: int | Iterable[int]) -> Ids:

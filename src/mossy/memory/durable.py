@@ -392,7 +392,7 @@ class Durable:
         gone = there & (records["flags"] & GONE > 0)
         known = there & ~gone
         rows_known, records_known = rows[known], records[known]
-        catalog.flags[rows_known] = (records_known["flags"] & (PINNED | USED)) | LONG
+        catalog.mark(rows_known, (records_known["flags"] & (PINNED | USED)) | LONG)
         touched = records_known["modes"].any(axis=1)
         store.strengths.put(rows_known[touched], records_known[touched])
         if store.links is not None:
@@ -408,15 +408,15 @@ class Durable:
             merged.setdefault(name, []).append(one)
         catalog.rename({name: tuple(sorted(ids)) for name, ids in merged.items()})
         alive = catalog.alive()
-        catalog.flags[alive] = (catalog.flags[alive] & ~SHORT) | LONG  # who is not in short-term memory
+        catalog.mark(alive, (catalog.flags[alive] & ~SHORT) | LONG)  # who is not in short-term memory
         next_id = int(np.frombuffer(short[:8], "<i8")[0]) if short else 0
         entries = np.frombuffer(short[8:], SHORT_ENTRY)
         rows, there = catalog.places(entries["id"])
-        catalog.flags[rows[there]] = (entries["flags"][there] & KEPT) | SHORT
+        catalog.mark(rows[there], (entries["flags"][there] & KEPT) | SHORT)
         store.short.rows = rows[there]
         after = np.flatnonzero((catalog.ids >= next_id) & (catalog.flags & GONE == 0))
         if len(after):
-            catalog.flags[after] &= ~LONG
+            catalog.mark(after, catalog.flags[after] & ~LONG)
             out = store.short.enter(after, catalog, store.strengths, now)
             if self.writes:
                 store.erase(out)

@@ -31,9 +31,9 @@ class _Run(NamedTuple):
         at = self.hashes.searchsorted(other.hashes, "right")
         return _Run(np.insert(self.hashes, at, other.hashes), np.insert(self.rows, at, other.rows))
 
-    def of(self, which: NDArray[np.bool_], rows: NDArray[np.int32]) -> _Run:
+    def of(self, which: NDArray[np.bool_], rows: Rows) -> _Run:
         """Return the run of those of it that ``which`` names, in these ``rows``."""
-        return _Run(self.hashes[which], rows[which])
+        return _Run(self.hashes[which], rows[which].astype(np.int32, copy=False))
 
     def find_one(self, hashes: Hashes) -> list[int]:
         """Return the rows of one hash."""
@@ -102,7 +102,7 @@ class Fingerprints:
 
     def moved(self, place: Rows) -> None:
         """Take note that row ``i`` is row ``place[i]`` from now on, -1 for none; their order stays."""
-        place = place[: self._seen].astype(np.int32)
+        place = place[: self._seen]
         for i, run in enumerate(self._runs):
             rows = place[run.rows]
             self._runs[i] = run.of(rows >= 0, rows)

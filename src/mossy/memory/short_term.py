@@ -41,7 +41,7 @@ class ShortTerm:
 
         Those that enter are the last to leave again.
         """
-        catalog.flags[rows] |= SHORT
+        catalog.mark(rows, catalog.flags[rows] | SHORT)
         before = self.rows
         self.rows = np.concatenate([before, rows])
         excess = len(self.rows) - self.size
@@ -56,11 +56,11 @@ class ShortTerm:
     def leave(self, rows: Rows, catalog: Catalog) -> Rows:
         """Let ``rows`` leave, and return those of them to let go."""
         flags = catalog.flags
-        flags[rows] &= ~SHORT
+        catalog.mark(rows, flags[rows] & ~SHORT)
         self.rows = self.rows[flags[self.rows] & SHORT > 0]
         new = rows[flags[rows] & LONG == 0]
         stays = (flags[new] & (USED | PINNED) > 0) if self.only_frequent else np.ones(len(new), bool)
-        flags[new[stays]] |= LONG
+        catalog.mark(new[stays], flags[new[stays]] | LONG)
         return np.asarray(new[~stays])
 
     def _leave_one(self, place: int, catalog: Catalog) -> Rows:
@@ -69,7 +69,7 @@ class ShortTerm:
         self.rows = np.concatenate([self.rows[:place], self.rows[place + 1 :]])
         flags = catalog.flags[row] & ~SHORT
         stays = flags & LONG or not self.only_frequent or flags & (USED | PINNED)
-        catalog.flags[row] = flags | LONG if stays else flags
+        catalog.mark(np.array([row]), flags | LONG if stays else flags)
         return NONE if stays else np.array([row])
 
     def mark(self, catalog: Catalog) -> tuple[Rows, NDArray[np.uint8]]:
@@ -79,7 +79,7 @@ class ShortTerm:
     def go_back(self, mark: tuple[Rows, NDArray[np.uint8]], catalog: Catalog) -> None:
         """Be as it was at the ``mark``."""
         self.rows, flags = mark
-        catalog.flags[self.rows] = flags
+        catalog.mark(self.rows, flags)
 
     def drop_gone(self, catalog: Catalog) -> None:
         """Drop the rows that are forgotten."""

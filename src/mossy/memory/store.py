@@ -55,7 +55,7 @@ class Store:
         self, keys: NDArray[Any], values: NDArray[Any] | None, payloads: list[Any] | None, pin: bool, now: float
     ) -> NDArray[np.int64]:
         """Add memories that were checked, let them into short-term memory, and return their ids."""
-        last = NONE if self.links is None else self.catalog.alive()[-1:]
+        last = NONE if self.links is None else self.catalog.last()
         linked = None if self.links is None else self.links.mark(last)
         before, next_id, short = self.index.rows, self.catalog.next_id, self.short.mark(self.catalog)
         try:
@@ -150,7 +150,7 @@ class Store:
             np.add.at(amounts, place, every)
         self.strengths.excite(rows, amounts, now)
         flags = self.catalog.flags[rows]
-        self.catalog.flags[rows] = flags | USED
+        self.catalog.mark(rows, flags | USED)
         if self.durable is not None:
             self.durable.note(self.catalog.ids[rows])
         if not (flags & SHORT).all():
@@ -177,13 +177,13 @@ class Store:
     def pinning(self, rows: Rows, pinned: bool = True) -> Iterator[None]:
         """Pin ``rows`` in the block, which writes that; if it cannot, they are as they were."""
         ids, before = self.catalog.ids[rows], self.catalog.flags[rows]
-        self.catalog.flags[rows] = before | PINNED if pinned else before & ~PINNED
+        self.catalog.mark(rows, before | PINNED if pinned else before & ~PINNED)
         if self.durable is not None:
             self.durable.note(ids)
         try:
             yield
         except BaseException:
-            self.catalog.flags[rows] = before
+            self.catalog.mark(rows, before)
             raise
 
     def merged(self, rows: Rows) -> None:

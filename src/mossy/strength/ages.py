@@ -40,6 +40,8 @@ class Ages:
 
     Attributes
     ----------
+    slowest
+        ``λ_min``.
     ages
         ``g (a,)``, rising, in the clock's unit.
     until
@@ -51,7 +53,7 @@ class Ages:
     def __init__(self, law: LinearLaw, tolerance: float, most: int = MOST) -> None:
         self.law, self.tolerance, self.most = law, tolerance, most
         self._rates, self._readout = law.rates.tolist(), law.readout.tolist()
-        self._slowest = min(self._rates)
+        self.slowest = min(self._rates)
         self._grow([0.0, self._after(0.0)])
 
     def see(self, age: float) -> None:
@@ -74,7 +76,7 @@ class Ages:
         return self.ages.nbytes + self.until.nbytes + self.factors.nbytes
 
     def _after(self, age: float) -> float:
-        parts = [w * math.exp((self._slowest - rate) * age) for rate, w in zip(self._rates, self._readout, strict=True)]
+        parts = [w * math.exp((self.slowest - rate) * age) for rate, w in zip(self._rates, self._readout, strict=True)]
         falls = sum(rate * part for rate, part in zip(self._rates, parts, strict=True))
         return float(age + self.tolerance * sum(parts) / falls)
 
@@ -84,5 +86,5 @@ class Ages:
         # Of the last, which is passed by none until there are more.
         end = -np.inf if len(every) == self.most else np.inf
         self.until = np.concatenate([nothing, self.ages[1:], [end]])
-        factors = np.exp(np.multiply.outer(self.ages, self._slowest - self.law.rates)) * self.law.readout
+        factors = np.exp(np.multiply.outer(self.ages, self.slowest - self.law.rates)) * self.law.readout
         self.factors = np.concatenate([np.zeros((2, len(self._rates))), factors])

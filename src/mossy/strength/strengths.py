@@ -57,6 +57,7 @@ class Strengths:
         self._due: NDArray[np.float64] = np.empty(0)  # when the first of each block is due, or earlier
         self._seen = 0  # rows that these are of
         self._oldest = np.inf  # no row was current before
+        self._fresh: tuple[float, Any] = (0.0, 0.0)  # an amount and ln s of what it has just excited
 
     def __len__(self) -> int:
         return len(self._when.rows)
@@ -71,10 +72,16 @@ class Strengths:
         self._blocks()
         self._modes.fill(n, amount)
         self._when.fill(n, now)
-        total = sum((self._ages.factors[FIRST] * float(np.float32(amount))).tolist())
-        self._cache.fill(n, np.log(total))
+        self._cache.fill(n, self._log_of(amount))
         self._age.fill(n, FIRST)
         self._cover(now, now + self._ages.until[FIRST])
+
+    def _log_of(self, amount: float) -> Any:
+        """Return ``ln s`` of a memory that is excited by ``amount`` now, as it is computed later."""
+        if amount != self._fresh[0]:
+            total = sum((self._ages.factors[FIRST] * float(np.float32(amount))).tolist())
+            self._fresh = amount, np.log(total)
+        return self._fresh[1]
 
     def adopt(self, when: NDArray[np.float64]) -> None:
         """Add memories that were excited by 1 at the times ``when``, and not since."""
@@ -141,10 +148,10 @@ class Strengths:
         rows, age = rows[due], np.maximum(age[due], 0)
         self._ages.see(float(age.max()))
         numbers = self._ages.numbers(age)
-        total, modes = np.zeros(len(rows)), self._modes.rows[rows]
-        for k in range(self.law.modes):
-            total += self._ages.factors[numbers, k] * modes[:, k]
-        logs = np.log(total) - self.law.rates.min() * self._ages.ages[numbers - FIRST]
+        modes = self._modes.rows.take(rows, axis=0)
+        parts = self._ages.factors.take(numbers, axis=0) * modes
+        total = np.add.accumulate(parts, axis=1)[:, -1]  # one after the other, as the kernel adds
+        logs = np.log(total) - self._ages.slowest * self._ages.ages.take(numbers - FIRST)
         beyond = numbers == FIRST + len(self._ages.ages) - 1
         if beyond.any():
             logs[beyond] = self.law.log_strength(modes[beyond].astype(np.float64), age[beyond])

@@ -232,7 +232,7 @@ class _Merging:
             records["modes"], records["when"] = joined, when
             store.strengths.put(some[new], records[new])
             flags = store.catalog.flags[some]
-            store.catalog.flags[some] = flags | _flags(lines)
+            store.catalog.mark(some, flags | _flags(lines))
             changed.append(store.catalog.ids[some[new | (store.catalog.flags[some] != flags)]])
         return np.concatenate([np.empty(0, np.int64), *changed])
 
@@ -326,7 +326,7 @@ def _all_or_nothing(store: Store, rows: Rows, dtype: np.dtype[Any]) -> Iterator[
         if durable is None or durable.journal.head.version == version:
             store.undo(before, next_id, short)
             store.strengths.put(rows, records)
-            catalog.flags[rows] = flags
+            catalog.mark(rows, flags)
             if store.links is not None:
                 store.links.put(rows, records, catalog.places)
             if catalog.renamings != renamings:
