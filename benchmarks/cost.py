@@ -61,6 +61,8 @@ def main() -> None:
         for size, cell in way(sizes):
             result["ways"][name][str(size)] = cell
             print(f"{name:7} {size:>10,}", {what: float(f"{value:.4g}") for what, value in cell.items()}, flush=True)
+    result["held"] = held(min(largest, 100_000))
+    print(result["held"])
     print(record("cost", QUESTION, result, seeds=[SEED]))
 
 
@@ -84,6 +86,17 @@ def index(pathway: str, sizes: list[int]) -> Iterator[tuple[int, Cell]]:
                 "accuracy": float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found[-CUES:], strict=True)])),
             },
         )
+
+
+def held(n: int) -> dict[str, float]:
+    """Return what a memory takes beyond its vector with sketches, its strength and eight links: ``stats().bytes``."""
+    keys, cues = embeddings.clustered(n, CUES, SEED)
+    memory = mossy.Memory(similarity="cosine", pathway="sketch", links=8, association=0.5)
+    for first in range(0, n, STORED_AT_ONCE):
+        memory.store(keys[first : first + STORED_AT_ONCE])
+    memory.recall(cues, k=K)
+    stats = memory.stats()
+    return {"n": n, "links": 8, "bytes": (stats.bytes - stats.bytes_of_patterns) / n}
 
 
 def recalled(memory: mossy.Memory, cue: NDArray[np.float32]) -> NDArray[np.int64]:

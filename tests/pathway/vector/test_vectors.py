@@ -157,7 +157,7 @@ def test_a_million_ties_do_not_grow_the_answer():
     assert (np.bincount(which) >= 3).all()
 
 
-@given(st.integers(0, 500), st.integers(1, 6))
+@given(st.integers(0, 500), st.sampled_from([1, 2, 5, 8, 20, 33]))
 @settings(max_examples=20, deadline=None)
 def test_a_batch_finds_what_single_cues_find(seed, c):
     keys, cues = clustered(seed, 900, c)
@@ -274,3 +274,31 @@ def test_a_forked_child_recalls():
         same = memory.recall(cues, reinforce=False).ids.tolist() == expected
         os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int16, np.bool_])
+def test_other_dtypes_are_found_as_float32(dtype):
+    keys = (np.random.default_rng(16).normal(size=(2000, D)) * 8).astype(dtype)
+    memory = mossy.Memory(pathway="sketch", separation="winner", duplicates="keep")
+    memory.store(keys[:1000])
+    memory.store(keys[1000:].astype(np.float32))
+    assert memory.recall(keys[::100]).fit == pytest.approx(0.0, abs=1e-9)
+    assert memory.recall(keys[1500]).fit == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_interrupted_catching_up_sketches_no_row_twice(monkeypatch):
+    keys, cues = clustered(17, 2500)
+    index, vector = Index("euclidean", "winner"), as_vector("sketch")
+    index.write(keys[:2000])
+    found(vector, index, cues)
+    index.write(keys[2000:])
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(vector._cells), "full", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            found(vector, index, cues)
+    assert share(vector, index, cues) >= FINDS["sketch"]
+    assert vector._cells.sketches == 2500

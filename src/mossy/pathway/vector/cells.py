@@ -98,9 +98,9 @@ class Cells:
         """Add patterns ``(n, d)`` of these rows to the cells that they belong to."""
         for first in range(0, len(rows), AT_ONCE):
             part = slice(first, first + AT_ONCE)
-            self._put(patterns[part], rows[part], self._nearest(patterns[part]))
+            self._put(patterns[part], rows[part], self.nearest(patterns[part]))
 
-    def _nearest(self, patterns: Floats) -> Rows:
+    def nearest(self, patterns: Floats) -> Rows:
         """Return the cell of each pattern."""
         if len(self) < GROUPED:
             return _nearest(patterns, self.centres)
