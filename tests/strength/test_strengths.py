@@ -60,7 +60,7 @@ def test_whatever_happens_the_cache_is_close_and_never_too_low(path, name, toler
         elif what == "excite":
             strengths.excite(np.array([row]), np.array([amount]), now)
             model[row].append((now, amount))
-        cached = strengths.log_all(now).astype(np.float64)
+        cached = strengths.refreshed(now).astype(np.float64)
         true = strengths.log(np.arange(len(model)), now)
         assert np.isfinite(true).all()
         allowed = ROUNDING + 1e-6 * np.abs(true)
@@ -82,7 +82,7 @@ def test_merging_adds_the_strengths_at_any_later_time(name):
     before = [np.exp(strengths.log(np.arange(3), t)).sum() for t in times]
     strengths.merge(1, np.array([0, 2]), 50.0)
     assert [math.exp(strengths.log(np.array([1]), t)[0]) for t in times] == pytest.approx(before, rel=1e-5)
-    assert strengths.log_all(50.0)[1] == pytest.approx(math.log(before[0]), abs=TOLERANCE + ROUNDING)
+    assert strengths.refreshed(50.0)[1] == pytest.approx(math.log(before[0]), abs=TOLERANCE + ROUNDING)
 
 
 def test_exciting_in_any_order_at_one_time_is_the_same():
@@ -99,7 +99,7 @@ def test_a_thousand_years_leave_the_order_of_strengths():
     strengths.append(1, 0.0)
     strengths.append(1, 0.5 * YEAR)
     strengths.append(1, 100 * YEAR)
-    cached = strengths.log_all(1000 * YEAR)
+    cached = strengths.refreshed(1000 * YEAR)
     assert np.isfinite(cached).all()
     assert (np.diff(cached) > 0).all()
 
@@ -112,7 +112,7 @@ def test_an_event_after_many_years_leaves_ln_s_finite(name, years):
     strengths.append(1, 0.0)
     strengths.excite(np.array([0]), np.array([1e-3]), years * YEAR)
     assert strengths.log(np.array([0]), years * YEAR)[0] == pytest.approx(math.log(1e-3), abs=1e-3)
-    assert strengths.log_all(years * YEAR)[0] == pytest.approx(math.log(1e-3), abs=TOLERANCE + 1e-3)
+    assert strengths.refreshed(years * YEAR)[0] == pytest.approx(math.log(1e-3), abs=TOLERANCE + 1e-3)
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -124,14 +124,14 @@ def test_merging_after_many_years_leaves_ln_s_finite(name, years):
     strengths.merge(0, np.array([1]), years * YEAR)
     after = strengths.log(np.array([0]), years * YEAR)[0]
     assert after == pytest.approx(max(before + math.log(2), LEAST), abs=0.01)
-    assert np.isfinite(strengths.log_all(years * YEAR)[0])
+    assert np.isfinite(strengths.refreshed(years * YEAR)[0])
 
 
 @pytest.mark.parametrize("law", [two_phase(transfer=1e-50)], ids=["two_phase"])
 def test_a_readout_too_small_for_float32_leaves_ln_s_finite(law):
     strengths = Strengths(law)
     strengths.append(1, 0.0)
-    assert np.isfinite(strengths.log_all(1000 * YEAR)).all()
+    assert np.isfinite(strengths.refreshed(1000 * YEAR)).all()
 
 
 def test_state_is_restored():
@@ -161,19 +161,19 @@ def test_kept_rows_keep_their_strengths_and_erased_ones_are_nothing():
     strengths.excite(np.array([1, 4]), np.array([1.0, 2.0]), 3.0)
     before = strengths.log(np.arange(5), 10.0)
     strengths.erase(np.array([0, 3]))
-    assert np.isneginf(strengths.log_all(10.0)[[0, 3]]).all()
+    assert np.isneginf(strengths.refreshed(10.0)[[0, 3]]).all()
     for column in strengths.columns():
         column.put(column.rows[[1, 2, 4]])
     assert len(strengths) == 3
     assert np.array_equal(strengths.log(np.arange(3), 10.0), before[[1, 2, 4]])
-    assert strengths.log_all(10.0) == pytest.approx(before[[1, 2, 4]], abs=TOLERANCE + ROUNDING)
+    assert strengths.refreshed(10.0) == pytest.approx(before[[1, 2, 4]], abs=TOLERANCE + ROUNDING)
 
 
 def test_bytes_are_counted():
     strengths = Strengths(power_law())
     assert strengths.nbytes == 0
     strengths.append(1000, 0.0)
-    strengths.log_all(1e9)
+    strengths.refreshed(1e9)
     assert 1000 * (12 * 4 + 8 + 4 + 2) <= strengths.nbytes <= 1000 * (12 * 4 + 8 + 4 + 2) + 300_000
 
 

@@ -289,6 +289,7 @@ def _search_one(
     reach: Any,
     margin: Any,
     weight: Any,
+    top: Any,
     wide: Any,
     visits: int,
     limit: int,
@@ -311,7 +312,6 @@ def _search_one(
     step, length = _planes(whole, levels, planes)
     gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, wide, product)
     best, tally = np.empty(k, np.float32), np.zeros(4, np.int64)
-    top_log = memories.logs.max() if weight > 0 else np.float32(0)
     floor, highest, cut = np.float32(-np.inf), np.float32(-np.inf), np.float32(-np.inf)
     far, straight = np.float32(0), np.float32(0)
     n_open, looked, visited = order.shape[0], 0, 0
@@ -342,7 +342,7 @@ def _search_one(
                         continue
                     prior = np.float32(0)
                     if weight > 0:
-                        prior = weight * (memories.logs[row] - top_log)
+                        prior = weight * (memories.logs[row] - top)
                         if estimates[i] < _cut(kind, floor - prior, unit, gain, uneven, ratio):
                             continue
                     norm = memories.norms[row] if kind == COSINE else np.float32(1)
@@ -396,6 +396,7 @@ def search(
     reach: float,
     margins: Array,
     weight: float,
+    top: float,
     wide: float,
     visits: int,
     limit: int,
@@ -422,8 +423,9 @@ def search(
         EUCLIDEAN, COSINE, DOT or MANHATTAN; cues for COSINE have the length 1.
     k, reach, margins
         As for ``similarity.scan``; margins ``(c,)``. ``w`` is at least ``4k``.
-    weight
-        A memory's score is its similarity and ``weight·(ln s - max ln s)``; 0 leaves strengths out.
+    weight, top
+        A memory's score is its similarity and ``weight·(ln s - top)``, ``top`` the greatest ``ln s``; the weight 0
+        leaves strengths out.
     wide
         How far the patterns of a cell reach towards a cue, in mean radii; at 1 one of them may be a twin of the cue.
     visits
@@ -444,6 +446,7 @@ def search(
             np.float32(reach),
             np.float32(margins[c]),
             np.float32(weight),
+            np.float32(top),
             np.float32(wide),
             visits,
             limit,

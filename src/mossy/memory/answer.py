@@ -70,8 +70,8 @@ def _answer_block(
         store.strengths.law,
     )
     if len(cues) == 1:
-        noticed = np.flatnonzero(activity[0] >= NOTICED) if familiar[0] else np.empty(0, np.intp)
-        return recalled, (table.rows[:, noticed], activity[:, noticed])
+        some = np.flatnonzero(activity[0] >= NOTICED) if familiar[0] else np.empty(0, np.intp)
+        return recalled, (table.rows[:, some], activity[:, some])
     noticed = (activity >= NOTICED) & familiar[:, None]
     widest = int(noticed.sum(axis=1).max())
     order = np.argsort(~noticed, axis=1, kind="stable")[:, :widest]

@@ -13,7 +13,6 @@ from mossy.pathway import Links
 from mossy.pathway.vector import Fading, Vector
 from mossy.similarity import Cues
 from mossy.strength import Strengths
-from mossy.strength.strengths import TOLERANCE
 from mossy.substrate.index import Index
 
 __all__ = ["DEEPEST", "Evidence", "Settings", "gather", "prior"]
@@ -129,12 +128,14 @@ def _fading(strengths: Strengths, delta: float, now: float) -> Fading | None:
     """
     if delta < HEAVY:
         return None
-    logs = strengths.log_all(now)
-    there = logs[np.isfinite(logs)]
-    if float(there.max() - there.min()) > DEEPEST / 2 - TOLERANCE:
+    logs = strengths.refreshed(now)
+    top, bottom = float(logs.max()), float(logs.min())
+    if bottom == -np.inf:  # of a silent row
+        bottom = float(logs.min(where=logs > -np.inf, initial=top))
+    if top - bottom > DEEPEST / 2 - strengths.tolerance:
         return None
     weight = delta / DEEPEST
-    return Fading(weight, logs, weight * TOLERANCE)
+    return Fading(weight, logs, top, weight * strengths.tolerance)
 
 
 def _prior(
@@ -158,7 +159,7 @@ def _table(index: Index, strengths: Strengths, c: int, pairs: Pairs, settings: S
     total = similarity + faded + linked
     if c == 1:  # its rows rise
         order = np.argsort(-total, kind="stable")[None]
-        return Evidence(*(part[order] for part in (rows, similarity, faded, linked, total, fit)))
+        return Evidence(rows[order], similarity[order], faded[order], linked[order], total[order], fit[order])
     order = np.lexsort((rows, -total, which))
     counts = np.bincount(which, minlength=c)
     width = int(counts.max())

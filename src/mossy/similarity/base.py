@@ -214,7 +214,7 @@ def products(cues: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
 def _row_after_row(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``total (d,)`` with ``rows (n, d)`` added one after the other; NumPy adds a single column in pairs."""
     every = np.concatenate([total[None], rows])
-    return np.cumsum(every, axis=0)[-1].copy() if every.shape[1] == 1 else np.add.reduce(every, axis=0)
+    return np.asarray(np.cumsum(every, axis=0)[-1].copy() if every.shape[1] == 1 else np.add.reduce(every, axis=0))
 
 
 def lengths(patterns: NDArray[np.float64]) -> NDArray[np.float64]:

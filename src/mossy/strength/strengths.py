@@ -115,10 +115,6 @@ class Strengths:
             due[block] = self._refresh_block(slice(block * BLOCK, (block + 1) * BLOCK), now)
         return self._cache.rows
 
-    def log_all(self, now: float) -> NDArray[np.float32]:
-        """Return a copy of what ``refreshed`` returns."""
-        return self.refreshed(now).copy()
-
     def _refresh_block(self, part: slice, now: float) -> float:
         """Compute again what is due of a block, and return when the next is due, or a little earlier."""
         if len(self) > FEW:

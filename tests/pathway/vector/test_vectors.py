@@ -95,7 +95,7 @@ def test_strengths_take_part_in_the_search(name):
     index, vector = Index("cosine", "winner"), pathway(name)
     index.write(keys)
     logs = np.log(np.random.default_rng(6).uniform(0.05, 1, 4000)).astype(np.float32)
-    assert share(vector, index, cues, fading=Fading(0.1, logs, 0.0)) >= FINDS[name]
+    assert share(vector, index, cues, fading=Fading(0.1, logs, float(logs.max()), 0.0)) >= FINDS[name]
 
 
 @pytest.mark.parametrize("name", list(VECTORS))

@@ -28,12 +28,15 @@ class Fading:
         In units of similarity.
     logs
         ``ln s (rows,)`` in float32; ``-inf`` for a silent row.
+    top
+        The greatest of them.
     slack
         By how much the weighted ``ln s`` of two rows can be off together.
     """
 
     weight: float
     logs: NDArray[np.float32]
+    top: float
     slack: float
 
 

@@ -92,7 +92,8 @@ class Sketch(Vector):
         mask = np.empty((1, 0), np.float32) if cues.known is None else cues.known.astype(np.float32)
         share = np.ones(1) if cues.known is None else _share(index, cues.known)
         margin = np.zeros(c) + 2 * index.rounding(cues) + (slack if fading is None else fading.slack)
-        weight, logs = (0.0, NOTHING) if fading is None else (float(fading.weight), fading.logs)
+        weight, top = (0.0, 0.0) if fading is None else (float(fading.weight), float(fading.top))
+        logs = NOTHING if fading is None else fading.logs
         memories = self._memories(index, cells, logs)
         visits = self._visits * (HARDER if cues.known is not None or fading is not None else 1)
         limit = max(int((LOOKED if fading is None else LOOKED_STRONG) * len(index)), LOOKED_AT_LEAST)
@@ -111,7 +112,9 @@ class Sketch(Vector):
 
             cue = (batch[mine], cut(mask), cut(cues.scale), cut(share))
             out = (rows[some], scores[some], found[some])
-            search(cells.pages, memories, *cue, kind, k, float(reach), margin[mine], weight, WIDE, visits, limit, *out)
+            search(
+                cells.pages, memories, *cue, kind, k, float(reach), margin[mine], weight, top, WIDE, visits, limit, *out
+            )
 
         share_out(part, c, TOGETHER)
         if c == 1:
