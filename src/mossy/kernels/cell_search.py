@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.kernels.bit_casts import population
-from mossy.kernels.cells import radius_and_factor
+from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
 from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Memories, Pages
 from mossy.kernels.rotate import rotate
@@ -84,23 +84,21 @@ def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
 
 
 @compiled(reassociate=True)
-def _estimate(
-    codes: Array, factors: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array
-) -> int:
+def _estimate(page: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array) -> int:
     """Write the optimistic estimate of each of the 32 sketches of a page into ``out``; return how many reach a cut.
 
     ``scale`` is (of ``f·Σ b_j z_j``, of ``r``, of ``r²``), and ``term`` is added to all. ``unlike (32,)`` is room.
     """
     unlike[:] = 0
-    for w in range(codes.shape[0]):
+    for w in range(planes.shape[1]):
         a, b, c = planes[0, w], planes[1, w], planes[2, w]
         for i in range(PAGE):
-            x = codes[w, i]
+            x = page[w, i]
             unlike[i] += population(x ^ a) + (population(x ^ b) << TWICE) + (population(x ^ c) << FOURFOLD)
-    middle = np.float32(0.5 * LEVELS * 64 * codes.shape[0])
+    middle = np.float32(0.5 * LEVELS * 64 * planes.shape[1])
     hits = 0
     for i in range(PAGE):
-        radius, factor = radius_and_factor(factors[i])
+        radius, factor = radius_and_factor(page[-1, i])
         signed = middle - np.float32(np.int32(unlike[i]))
         out[i] = term + scale[0] * factor * signed + radius * (scale[1] + radius * scale[2])
     for i in range(PAGE):
@@ -335,10 +333,12 @@ def _search_one(
         looked += pages.counts[cell]
         page = pages.first[cell]
         while page != NONE:
-            if _estimate(pages.codes[page], pages.factors[page], planes, scale, term, cut, unlike, estimates):
+            if _estimate(pages.words[page], planes, scale, term, cut, unlike, estimates):
                 for i in range(PAGE):
-                    row = pages.rows[page, i]
-                    if row == NONE or estimates[i] < cut or memories.dead[row]:
+                    if estimates[i] < cut:
+                        continue
+                    row = row_of(pages.words[page, -1, i])
+                    if row == NONE or memories.dead[row]:
                         continue
                     prior = np.float32(0)
                     if weight > 0:

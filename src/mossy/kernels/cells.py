@@ -23,20 +23,33 @@ from mossy.kernels.bit_casts import float_of
 from mossy.kernels.compiled import compiled
 from mossy.kernels.pages import NONE, PAGE, Pages
 
-__all__ = ["add", "dissolve", "drop", "members", "radius_and_factor", "renumber"]
+__all__ = ["add", "dissolve", "drop", "members", "radius_and_factor", "renumber", "row_of"]
 
 Array = NDArray[Any]
 
 
 @compiled()
-def radius_and_factor(both: Any) -> tuple[Any, Any]:
-    """Return ``r`` and ``f`` of the word that holds the upper half of each."""
+def radius_and_factor(last: Any) -> tuple[Any, Any]:
+    """Return ``r`` and ``f`` of the last word of a sketch, which holds the upper half of each."""
+    both = np.uint32(last & np.uint64(0xFFFFFFFF))
     return float_of(both & np.uint32(0xFFFF0000)), float_of((both & np.uint32(0xFFFF)) << np.uint32(16))
 
 
+@compiled()
+def row_of(last: Any) -> int:
+    """Return the row of the last word of a sketch, NONE if there is none."""
+    return np.int64(last >> np.uint64(32)) - 1
+
+
+@compiled()
+def _with_row(last: Any, row: int) -> Any:
+    """Return the last word of a sketch with another row."""
+    return (last & np.uint64(0xFFFFFFFF)) | (np.uint64(row + 1) << np.uint64(32))
+
+
 @compiled(reassociate=True)
-def _sketch(residual: Array, words: Array, halves: Array) -> tuple[Any, Any]:
-    """Write the signs of a rotated residual into ``words``; return its squared length, and ``r`` and ``f`` as a word.
+def _sketch(residual: Array, words: Array, halves: Array) -> Any:
+    """Write the signs of a rotated residual into ``words``, ``r`` and ``f`` into the last; return its squared length.
 
     ``halves (2,)`` is float32 to work with.
     """
@@ -45,7 +58,7 @@ def _sketch(residual: Array, words: Array, halves: Array) -> tuple[Any, Any]:
     for j in range(residual.shape[0]):
         square += residual[j] * residual[j]
         total += abs(residual[j])
-    for w in range(words.shape[0]):
+    for w in range(residual.shape[0] // 64):
         word = np.uint64(0)
         for bit in range(64):
             word |= np.uint64(residual[64 * w + bit] > 0) << np.uint64(bit)
@@ -54,11 +67,12 @@ def _sketch(residual: Array, words: Array, halves: Array) -> tuple[Any, Any]:
     halves[1] = square / total if total > 0 else np.float32(0)
     bits = halves.view(np.uint32)  # rounded to the nearer half
     upper = (bits[0] + np.uint32(0x8000)) & np.uint32(0xFFFF0000)
-    return square, upper | ((bits[1] + np.uint32(0x8000)) >> np.uint32(16))
+    words[-1] = np.uint64(upper | ((bits[1] + np.uint32(0x8000)) >> np.uint32(16)))
+    return square
 
 
 @compiled()
-def _put(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
+def _put(pages: Pages, cell: int, words: Array) -> None:
     """Add one sketch to a cell."""
     slot = pages.counts[cell] % PAGE
     if slot == 0:
@@ -67,10 +81,8 @@ def _put(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
         pages.after[page] = pages.first[cell]
         pages.first[cell] = page
     page = pages.first[cell]
-    pages.rows[page, slot] = row
-    pages.factors[page, slot] = both
     for w in range(words.shape[0]):
-        pages.codes[page, w, slot] = words[w]
+        pages.words[page, w, slot] = words[w]
     pages.counts[cell] += 1
 
 
@@ -78,15 +90,15 @@ def _put(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
 def add(pages: Pages, rotated: Array, rows: Array, cells: Array, centres: Array) -> None:
     """Add rotated patterns ``(n, D)`` of ``rows (n,)`` to ``cells (n,)``, by rotated centres; enough pages are free."""
     residual = np.empty(rotated.shape[1], np.float32)
-    words = np.empty(rotated.shape[1] // 64, np.uint64)
+    words = np.empty(pages.words.shape[1], np.uint64)
     halves = np.empty(2, np.float32)
     for i in range(rotated.shape[0]):
         cell = cells[i]
         for j in range(residual.shape[0]):
             residual[j] = rotated[i, j] - centres[cell, j]
-        square, both = _sketch(residual, words, halves)
-        pages.squares[cell] += square
-        _put(pages, cell, rows[i], both, words)
+        pages.squares[cell] += _sketch(residual, words, halves)
+        words[-1] = _with_row(words[-1], rows[i])
+        _put(pages, cell, words)
 
 
 @compiled()
@@ -96,8 +108,9 @@ def members(pages: Pages, cell: int, out: Array) -> int:
     page = pages.first[cell]
     while page != NONE:
         for slot in range(PAGE):
-            if pages.rows[page, slot] != NONE:
-                out[n] = pages.rows[page, slot]
+            row = row_of(pages.words[page, -1, slot])
+            if row != NONE:
+                out[n] = row
                 n += 1
         page = pages.after[page]
     return n
@@ -109,9 +122,7 @@ def dissolve(pages: Pages, cell: int) -> None:
     page = pages.first[cell]
     while page != NONE:
         following = pages.after[page]
-        pages.rows[page, :] = NONE
-        pages.factors[page, :] = 0
-        pages.codes[page, :, :] = 0
+        pages.words[page, :, :] = 0
         pages.after[page] = pages.free[0]
         pages.free[0] = page
         page = following
@@ -121,16 +132,15 @@ def dissolve(pages: Pages, cell: int) -> None:
 
 
 @compiled()
-def _take_out(pages: Pages, cell: int, rows: Array, factors: Array, words: Array) -> int:
-    """Move all sketches of a cell into arrays, and return how many there were."""
+def _take_out(pages: Pages, cell: int, words: Array) -> int:
+    """Move all sketches of a cell into an array, and return how many there were."""
     n = 0
     page = pages.first[cell]
     while page != NONE:
         for slot in range(PAGE):
-            if pages.rows[page, slot] != NONE:
-                rows[n], factors[n] = pages.rows[page, slot], pages.factors[page, slot]
+            if row_of(pages.words[page, -1, slot]) != NONE:
                 for w in range(words.shape[1]):
-                    words[n, w] = pages.codes[page, w, slot]
+                    words[n, w] = pages.words[page, w, slot]
                 n += 1
         page = pages.after[page]
     dissolve(pages, cell)
@@ -138,23 +148,22 @@ def _take_out(pages: Pages, cell: int, rows: Array, factors: Array, words: Array
 
 
 @compiled()
-def _put_back(pages: Pages, cell: int, row: int, both: Any, words: Array) -> None:
+def _put_back(pages: Pages, cell: int, words: Array) -> None:
     """Put a sketch that was taken out into its cell again."""
-    radius, _ = radius_and_factor(both)
+    radius, _ = radius_and_factor(words[-1])
     pages.squares[cell] += radius * radius
-    _put(pages, cell, row, both, words)
+    _put(pages, cell, words)
 
 
 @compiled()
 def drop(pages: Pages, cell: int, gone: Array) -> None:
     """Take the sketches of the rows ``gone``, which rise, out of a cell."""
-    n = pages.counts[cell]
-    rows, factors = np.empty(n, np.int32), np.empty(n, np.uint32)
-    words = np.empty((n, pages.codes.shape[1]), np.uint64)
-    for i in range(_take_out(pages, cell, rows, factors, words)):
-        at = np.searchsorted(gone, rows[i])
-        if at == gone.shape[0] or gone[at] != rows[i]:
-            _put_back(pages, cell, rows[i], factors[i], words[i])
+    words = np.empty((pages.counts[cell], pages.words.shape[1]), np.uint64)
+    for i in range(_take_out(pages, cell, words)):
+        row = row_of(words[i, -1])
+        at = np.searchsorted(gone, row)
+        if at == gone.shape[0] or gone[at] != row:
+            _put_back(pages, cell, words[i])
 
 
 @compiled()
@@ -163,9 +172,10 @@ def renumber(pages: Pages, place: Array) -> None:
     most = 0
     for cell in range(pages.first.shape[0]):
         most = max(most, pages.counts[cell])
-    rows, factors = np.empty(most, np.int32), np.empty(most, np.uint32)
-    words = np.empty((most, pages.codes.shape[1]), np.uint64)
+    words = np.empty((most, pages.words.shape[1]), np.uint64)
     for cell in range(pages.first.shape[0]):
-        for i in range(_take_out(pages, cell, rows, factors, words)):
-            if place[rows[i]] != NONE:
-                _put_back(pages, cell, place[rows[i]], factors[i], words[i])
+        for i in range(_take_out(pages, cell, words)):
+            row = place[row_of(words[i, -1])]
+            if row != NONE:
+                words[i, -1] = _with_row(words[i, -1], row)
+                _put_back(pages, cell, words[i])

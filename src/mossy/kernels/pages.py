@@ -21,17 +21,16 @@ MANHATTAN: Final = 3
 class Pages(NamedTuple):
     """The arrays of all cells ``(C,)`` and pages ``(P,)``.
 
-    ``first`` page, ``counts`` of sketches and sum ``squares`` of ``r²`` of each cell; the page ``after`` each, the
-    ``rows (P, 32)``, ``factors (P, 32)`` and ``codes (P, D/64, 32)``; ``free[0]`` is the first free page.
+    ``first`` page, ``counts`` of sketches and sum ``squares`` of ``r²`` of each cell; the page ``after`` each, and its
+    ``words (P, D/64 + 1, 32)``: the bits of its sketches, and last, for each, its row and one more (0 where there is
+    none) in the upper half of a word, and ``r`` and ``f`` in the lower. ``free[0]`` is the first free page.
     """
 
     first: Array
     counts: Array
     squares: Array
     after: Array
-    rows: Array
-    factors: Array
-    codes: Array
+    words: Array
     free: Array
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.naive import sketch as naive
 
-from mossy.kernels.cells import radius_and_factor
+from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
 from mossy.kernels.pages import NONE, PAGE
 from mossy.pathway.vector import cells as cells_module
@@ -51,6 +51,11 @@ def both_of(word):
     return radius_and_factor(word)
 
 
+@compiled()
+def row_of_word(word):
+    return row_of(word)
+
+
 @pytest.mark.parametrize("d", [5, 64, 130])
 def test_a_sketch_equals_its_loops(d):
     x = drawn(2, 40, d)
@@ -59,15 +64,15 @@ def test_a_sketch_equals_its_loops(d):
     page, seen = cells.pages.first[0], 0
     while page != NONE:
         for slot in range(PAGE):
-            row = cells.pages.rows[page, slot]
+            row = row_of_word(cells.pages.words[page, -1, slot])
             if row == NONE:
                 continue
             bits, r, f = naive.sketch(x[row].tolist(), cells.centres[0].tolist(), cells.signs.tolist())
-            words = cells.pages.codes[page, :, slot]
+            words = cells.pages.words[page, :, slot]
             held = [bool(int(words[j // 64]) >> (j % 64) & 1) for j in range(cells.size)]
             if row:  # the centre itself has no direction
                 assert sum(a != b for a, b in zip(bits, held, strict=True)) <= 1  # a sum that is 0 but for rounding
-            assert both_of(cells.pages.factors[page, slot]) == pytest.approx((r, f), rel=2**-8)
+            assert both_of(words[-1]) == pytest.approx((r, f), rel=2**-8)
             seen += 1
         page = cells.pages.after[page]
     assert seen == cells.pages.counts[0] == 40
@@ -172,8 +177,7 @@ class Kept(RuleBasedStateMachine):
     def nothing_is_left_in_free_pages(self):
         page = int(self.cells.pages.free[0])
         while page != NONE:
-            assert (self.cells.pages.rows[page] == NONE).all()
-            assert not self.cells.pages.codes[page].any()
+            assert not self.cells.pages.words[page].any()
             page = int(self.cells.pages.after[page])
 
 

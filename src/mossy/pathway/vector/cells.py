@@ -59,9 +59,7 @@ class Cells:
             np.zeros(n, np.int64),
             np.zeros(n),
             np.empty(0, np.int64),
-            np.empty((0, PAGE), np.int32),
-            np.empty((0, PAGE), np.uint32),
-            np.empty((0, self.size // 64, PAGE), np.uint64),
+            np.empty((0, self.size // 64 + 1, PAGE), np.uint64),
             np.full(1, NONE, np.int64),
         )
         self._groups: Groups | None = None
@@ -125,13 +123,9 @@ class Cells:
             return
         new = max(used + needed, old + old // SPARE)
         after = np.append(pages.after, np.append(np.arange(old + 1, new), pages.free[0]))
-        self.pages = pages._replace(
-            after=after,
-            rows=_grown(pages.rows, new, NONE),
-            factors=_grown(pages.factors, new, 0),
-            codes=_grown(pages.codes, new, 0),
-            free=np.full(1, old, np.int64),
-        )
+        words = np.zeros((new, *pages.words.shape[1:]), np.uint64)
+        words[:old] = pages.words
+        self.pages = pages._replace(after=after, words=words, free=np.full(1, old, np.int64))
 
     def members(self, cell: int) -> Rows:
         """Return the rows of a cell."""
@@ -244,12 +238,6 @@ def _halves(centres: Floats) -> Floats:
 def _room(n: int) -> int:
     """Return how many sketches a cell may hold when there are ``n``."""
     return max(FEWEST, int(np.sqrt(n)))
-
-
-def _grown(array: NDArray[np.generic], n: int, empty: int) -> NDArray[np.generic]:
-    grown = np.full((n, *array.shape[1:]), empty, array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 def _nearest(patterns: Floats, centres: Floats) -> Rows:
