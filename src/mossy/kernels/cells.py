@@ -36,7 +36,7 @@ def radius_and_factor(last: Any) -> tuple[Any, Any]:
 
 
 @compiled()
-def row_of(last: Any) -> int:
+def row_of(last: Any) -> Any:
     """Return the row of the last word of a sketch, NONE if there is none."""
     return np.int64(last >> np.uint64(32)) - 1
 
