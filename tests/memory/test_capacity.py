@@ -23,6 +23,7 @@ SETTINGS = {
     "links": {"links": 8, "association": 1.0},
     "sketch": {"pathway": "sketch", "similarity": "cosine"},
     "frequent": {"keep": "frequent", "short_term": 40},
+    "adapting": {"adapt": True, "links": 2},
     "twice": {"duplicates": "keep", "law": "two_phase", "links": 1},
 }
 

@@ -21,6 +21,7 @@ from math import prod
 from typing import final
 
 from mossy.arrays import Column
+from mossy.memory.adapting import bytes_of_adapting
 from mossy.memory.catalog import ENTRY, Catalog
 from mossy.memory.configuration import Configuration
 from mossy.memory.fingerprints import RECENT
@@ -108,8 +109,8 @@ class _Size:
     """The most bytes of a memory by its rows."""
 
     def __init__(self, configuration: Configuration, d: int, d_value: int | None, in_process: bool) -> None:
-        self.configuration, self.d = configuration, d
         law, index = configuration.linear_law(), configuration.index()
+        self.configuration, self.d, self.modes = configuration, d, law.modes
         index.begin(d, d_value)
         columns = [*index.columns(), *Strengths(law).columns(), *Catalog().columns()]
         if configuration.links:
@@ -120,7 +121,8 @@ class _Size:
     def of(self, rows: int) -> int:
         """Return ``B(rows)``."""
         short = REFERENCE * min(self.configuration.short_term, _memories(rows))
-        return self.fixed + rows * self.row + self.hashes(rows) + self.pathway(rows) + short if rows else 0
+        ghosts = bytes_of_adapting(self.modes, _memories(rows)) if self.configuration.adapt else 0
+        return self.fixed + rows * self.row + self.hashes(rows) + self.pathway(rows) + short + ghosts if rows else 0
 
     def hashes(self, rows: int) -> int:
         """Return the most bytes of the hashes by which equal keys are found."""

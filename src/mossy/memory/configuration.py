@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from mossy.arrays import as_bytes, check_fraction, check_integer, check_number, choose
+from mossy.arrays import as_bytes, check_flag, check_fraction, check_integer, check_number, choose
 from mossy.errors import InvalidParameter
 from mossy.memory.short_term import ShortTerm
 from mossy.pathway.vector import VECTORS
@@ -40,6 +40,7 @@ class Configuration:
     merge: float | None = 0.0
     duplicates: str = "reinforce"
     pathway: str = "auto"
+    adapt: bool = False
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -58,6 +59,7 @@ class Configuration:
         choose(KEEP, self.keep, "keep")
         choose(DUPLICATES, self.duplicates, "duplicates")
         choose(VECTORS, self.pathway, "pathway")
+        put("adapt", check_flag(self.adapt, "Memory.adapt"))
         if self.association > 0 and self.links == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")
         if self.capacity is not None:

@@ -27,7 +27,7 @@ from mossy.memory.interchange.form import Progress
 from mossy.memory.payloads import as_payloads
 from mossy.memory.results import Consolidation, Imported, Replay, Stats, Stored, stats_of
 from mossy.memory.store import Store
-from mossy.memory.storing import keep_capacity, store_batch
+from mossy.memory.storing import forget_named, keep_capacity, store_batch
 from mossy.recall import Recall, lone
 from mossy.separation import Separation
 from mossy.similarity import Similarity
@@ -82,6 +82,10 @@ class Memory:
         How the keys that fit a cue are found: ``"exact"`` compares all, ``"sketch"`` scans one-bit synapses, and finds
         nearly all of what is best, ``"graph"`` is for what is hardly ever written. ``"auto"`` is ``"exact"`` up to
         65,536 memories and ``"sketch"`` beyond; ``stats()`` tells.
+    adapt
+        Whether it is learned from use which memories a capacity lets go (``mossy.memory.adapting``). Those leave
+        ghosts: a keyed hash of the pattern, and the modes. What is stored again gets its history back, and so has a
+        strength above 1. Ghosts, and what is learned, are in no file and in no ``state()``. False lets the weakest go.
     clock
         ``Seconds()`` unless set; ``Steps()`` for training loops and tests.
 
@@ -107,11 +111,12 @@ class Memory:
         merge: float | None = 0.0,
         duplicates: str = "reinforce",
         pathway: str = "auto",
+        adapt: bool = False,
         clock: Clock | None = None,
     ) -> None:
         configuration = Configuration(
             similarity, separation, beta, law, delta, familiar, links, association, short_term, keep, capacity, merge,
-            duplicates, pathway,
+            duplicates, pathway, adapt,
         )  # fmt: skip
         self._begin(configuration, clock, None)
 
@@ -228,6 +233,8 @@ class Memory:
             reinforce = check_flag(reinforce, "recall.reinforce") and self._store.writes
             limit = (1 if mask is None else COMPLETION) if steps is None else check_integer(steps, "recall.steps", 1)
             now = self._now()
+            if reinforce and mask is None and store.adapting is not None:
+                store.adapting.asked(cues, now)
             if single and k == 1 and self._settings.gain == 0 and store.vector.answering(store.index) == "exact":
                 prepared = store.index.prepare(cues, mask)
                 only = lone(store.index, prepared, self._settings)
@@ -272,7 +279,8 @@ class Memory:
         Parameters
         ----------
         ids
-            One id or several. An id that was merged into a memory names that whole memory.
+            One id or several. An id that was merged into a memory names that whole memory. The id of what the capacity
+            let go names its ghost, as long as there is one.
 
         Raises
         ------
@@ -284,9 +292,7 @@ class Memory:
             A durable memory could not write. Nothing was forgotten.
         """
         with self._held():
-            now = self._now()
-            self._store.check_writes()
-            self._store.forget(np.unique(self._store.catalog.rows_of(ids)), now)
+            forget_named(self._store, ids, self._now())
 
     # -- strength -----------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ def _open_raw(
             )
         memory = Memory.made(configuration, clock, Durable(journal, Store))
         now = _told(configuration, clock)
-        if any(now[name] != told[name] for name in now) and journal.writes:
+        if any(name not in told or now[name] != told[name] for name in now) and journal.writes:
             with journal.transaction():
                 journal.configure(now)
     return memory

@@ -69,8 +69,8 @@ class Stats:
     """What a memory holds: counts, bytes of all arrays (payloads as references), and how it is set.
 
     ``capacity`` is as it was given. ``capacity_bytes`` is that in bytes, if it was given so, and ``fits`` how many
-    memories it is, once it is known what one takes. ``file`` is that of a durable memory, else None, and
-    ``bytes_on_disk`` what it and the files beside it are.
+    memories it is, once it is known what one takes. With ``adapt``, ``ghosts`` were left by what was let go. ``file``
+    is that of a durable memory, else None, and ``bytes_on_disk`` what it and the files beside it are.
     """
 
     memories: int
@@ -92,6 +92,7 @@ class Stats:
     bytes_on_disk: int = 0
     capacity_bytes: int | None = None
     fits: int | None = None
+    ghosts: int = 0
 
 
 def stats_of(store: Store, configuration: Configuration) -> Stats:
@@ -117,5 +118,6 @@ def stats_of(store: Store, configuration: Configuration) -> Stats:
         file=None if journal is None else str(journal.path),
         bytes_on_disk=0 if journal is None else journal.nbytes,
         capacity_bytes=configuration.budget,
+        ghosts=0 if store.adapting is None else len(store.adapting.ghosts),
         fits=None if limit is None else limit.without(store.catalog.names_of_several),
     )

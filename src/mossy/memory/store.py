@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.journal import Chunk
+from mossy.memory.adapting import Adapting
 from mossy.memory.capacity import SMALL, Limit, ages_of, limit_of
 from mossy.memory.catalog import LONG, PINNED, SHORT, USED, Catalog
 from mossy.memory.configuration import Configuration
@@ -46,6 +47,7 @@ class Store:
         self.links = Links(configuration.links, law) if configuration.links else None
         self.short = configuration.short()
         self.fingerprints = Fingerprints()
+        self.adapting = Adapting(law) if configuration.adapt else None
         self.durable = durable
         if durable is not None:
             self.catalog.payloads = OnDisk(durable.journal.payloads)
@@ -148,6 +150,8 @@ class Store:
             rows, place = np.unique(rows, return_inverse=True)
             every, amounts = amounts, np.zeros(len(rows))
             np.add.at(amounts, place, every)
+        if self.adapting is not None:
+            self.adapting.used(*self.strengths.modes(rows, now), amounts)
         self.strengths.excite(rows, amounts, now)
         flags = self.catalog.flags[rows]
         self.catalog.mark(rows, flags | USED)
@@ -264,7 +268,8 @@ class Store:
     def nbytes(self) -> int:
         """Bytes held."""
         held = sum(part.nbytes for part in self._parts())
-        return held + self.vector.nbytes + self.short.rows.nbytes + self.fingerprints.nbytes
+        adapting = 0 if self.adapting is None else self.adapting.nbytes
+        return held + self.vector.nbytes + self.short.rows.nbytes + self.fingerprints.nbytes + adapting
 
     def _parts(self) -> list[Index | Strengths | Catalog | Links]:
         parts: list[Index | Strengths | Catalog | Links] = [self.index, self.strengths, self.catalog]

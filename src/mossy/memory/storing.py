@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.errors import FullMemory
+from mossy.memory.adapting import Adapting
 from mossy.memory.capacity import Limit
 from mossy.memory.catalog import GONE, PINNED
 from mossy.memory.configuration import Configuration
 from mossy.memory.duplicates import Same, find_same
-from mossy.memory.short_term import weakest
+from mossy.memory.short_term import NONE, weakest
 from mossy.memory.store import Store
 
-__all__ = ["keep_capacity", "store_batch"]
+__all__ = ["forget_named", "keep_capacity", "store_batch"]
 
+Rows = NDArray[np.intp]
 Patterns = NDArray[np.float32]
 
 
@@ -49,8 +52,18 @@ def store_batch(
     else:
         ids = _store_again(store, same, keys, values, payloads, pin, now)
     if len(new):
+        if store.adapting is not None:
+            _welcome(store, store.adapting, ids[new], keys[new], now)
         keep_capacity(store, now, int(ids[new[0]]))
     return ids
+
+
+def _welcome(store: Store, adapting: Adapting, ids: NDArray[np.int64], keys: Patterns, now: float) -> None:
+    """Give what was just stored its history, as far as it was let go before."""
+    rows, there = store.catalog.places(ids)
+    changed = adapting.welcome(rows[there], keys[there], store.strengths, now)
+    if len(changed) and store.durable is not None:
+        store.durable.note(store.catalog.ids[changed])
 
 
 def _store_again(
@@ -104,6 +117,33 @@ def keep_capacity(store: Store, now: float, first: int) -> None:
     if excess > 0:
         free = np.flatnonzero(store.catalog.flags & (PINNED | GONE) == 0)
         old = free[store.catalog.ids[free] < first]
-        out = old if excess >= len(old) else weakest(old, excess, store.strengths, now)
-        store.erase(np.concatenate([out, free[len(old) :][: excess - len(out)]]))
+        out = old if excess >= len(old) else _weakest(store, old, excess, now)
+        out = np.concatenate([out, free[len(old) :][: excess - len(out)]])
+        if store.adapting is not None:
+            store.adapting.leave(out, store.index.keys, store.strengths, store.catalog, limit.memories)
+        store.erase(out)
     store.keep_within()
+
+
+def _weakest(store: Store, rows: Rows, n: int, now: float) -> Rows:
+    """Return the ``n`` of ``rows`` that are to be let go."""
+    if store.adapting is None:
+        return weakest(rows, n, store.strengths, now)
+    return store.adapting.weakest(rows, n, store.strengths, store.catalog, now)
+
+
+def forget_named(store: Store, ids: int | Iterable[int], now: float) -> None:
+    """Forget the memories with these ids, and the ghosts of those that were let go; see ``Memory.forget``."""
+    store.check_writes()
+    adapting = store.adapting
+    if adapting is None:
+        store.forget(np.unique(store.catalog.rows_of(ids)), now)
+        return
+    given: Any = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, np.ndarray) else ids
+    listed = given if isinstance(given, list) else np.ravel(given).tolist()
+    ghosts = adapting.ghosts.ids.intersection(one for one in listed if isinstance(one, int | np.integer))
+    others = [one for one in listed if one not in ghosts] if ghosts else given
+    rows = NONE if ghosts and not others else np.unique(store.catalog.rows_of(others))
+    adapting.forget(ghosts)
+    if len(rows):
+        store.forget(rows, now)

@@ -45,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "merge": 0.0,
     "duplicates": "reinforce",
     "pathway": "auto",
+    "adapt": False,
     "clock": "seconds",
     "modes": 12,
 }
