@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mossy.kernels.bit_casts import population
 from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
-from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Memories, Pages
+from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Ask, Found, Memories, Pages
 from mossy.kernels.rotate import rotate
 
 __all__ = ["promise", "search"]
@@ -24,7 +24,8 @@ SURE = 2.0  # standard errors by which an estimate may be off before a memory is
 ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
-FOUND, BEST, CROWDED, IMPROVED = range(4)  # what is counted during a search
+FOUND, BEST, CROWDED, VISITED, IMPROVED = range(5)  # counts: kept, among the k best, whether crowded, cells
+FLOOR, CUT, HIGHEST, RATIO, FAR, STRAIGHT = range(6)  # levels: of scores, of estimates; and of the two distances
 
 
 @compiled(reassociate=True)
@@ -178,16 +179,16 @@ def _thin(rows: Array, scores: Array, n: int, floor: Any, strictly: Any, most: i
 
 
 @compiled()
-def _cut(kind: int, floor: Any, unit: Any, gain: Any, uneven: Any, ratio: Any) -> Any:
+def _cut(ask: Ask, floor: Any, ratio: Any) -> Any:
     """Return what an estimate must reach for a score to reach the floor: ``-d²``, or a dot product."""
-    if kind == EUCLIDEAN:
-        return 2 * floor * unit
-    if kind == MANHATTAN:
-        far = min(floor, np.float32(0)) * unit / ratio
-        return -far * far
-    if kind == COSINE and gain == 0:
+    if ask.product:
+        return (floor - abs(floor) * ask.uneven) / ask.gain
+    if ask.kind == EUCLIDEAN:
+        return 2 * floor * ask.unit
+    if ask.kind == COSINE:
         return 2 * (floor - 1)
-    return (floor - abs(floor) * uneven) / gain
+    far = min(floor, np.float32(0)) * ask.unit / ratio
+    return -far * far
 
 
 @compiled()
@@ -206,18 +207,22 @@ def _offer(best: Array, tally: Array, score: Any) -> None:
 
 
 @compiled()
-def _keep(rows: Array, scores: Array, best: Array, tally: Array, row: int, score: Any, floor: Any) -> Any:
-    """Keep a row with its score, and return the floor, which rises where there is no room for all that reach it."""
+def _keep(found: Found, row: int, score: Any) -> None:
+    """Keep a row with its score; the floor rises where there is no room for all that reach it."""
+    rows, scores, best, tally, level = found.rows, found.scores, found.best, found.tally, found.level
+    level[HIGHEST] = max(level[HIGHEST], score)
+    if tally[BEST] < best.shape[0] or score > best[0]:
+        tally[IMPROVED] = tally[VISITED]
+    _offer(best, tally, score)
     most = rows.shape[0]
     if tally[FOUND] == most:
-        tally[FOUND] = _thin(rows, scores, tally[FOUND], floor, np.float32(np.inf), most)
+        tally[FOUND] = _thin(rows, scores, tally[FOUND], level[FLOOR], np.float32(np.inf), most)
         if 2 * tally[FOUND] > most:  # too many are alike: what is no better than the k-th best is left out
             tally[CROWDED] = 1
-            floor = best[0]
-            tally[FOUND] = _thin(rows, scores, tally[FOUND], floor, floor, most // 2)
+            level[FLOOR] = best[0]
+            tally[FOUND] = _thin(rows, scores, tally[FOUND], best[0], best[0], most // 2)
     rows[tally[FOUND]], scores[tally[FOUND]] = row, score
     tally[FOUND] += 1
-    return floor
 
 
 @compiled(reassociate=True)
@@ -275,95 +280,88 @@ def _rank(
 
 
 @compiled(reassociate=True)
-def _search_one(
+def _weigh(memories: Memories, ask: Ask, found: Found, row: int, estimate: Any) -> None:
+    """Compute the true score of a row, unless its strength rules it out, and keep it if it reaches the floor."""
+    level = found.level
+    prior = np.float32(0)
+    if ask.weight > 0:
+        prior = ask.weight * (memories.logs[row] - ask.top)
+        if estimate < _cut(ask, level[FLOOR] - prior, level[RATIO]):
+            return
+    norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
+    score, square = _fit(ask.kind, memories.keys[row], norm, ask.cue, ask.mask, ask.unit)
+    if ask.kind == MANHATTAN and square > 0:
+        level[FAR] -= score * ask.unit
+        level[STRAIGHT] += np.sqrt(square)
+        level[RATIO] = np.float32(NARROWER) * level[FAR] / level[STRAIGHT]
+    score += prior
+    if score < level[FLOOR] or (found.tally[CROWDED] and score <= level[FLOOR]):
+        return
+    _keep(found, row, score)
+    if found.tally[BEST] == found.best.shape[0]:
+        worst = found.best[0]
+        level[FLOOR] = worst if found.tally[CROWDED] else min(worst, level[HIGHEST] - ask.reach) - ask.margin
+        level[CUT] = _cut(ask, level[FLOOR], level[RATIO])
+
+
+@compiled(reassociate=True)
+def _scan(
     pages: Pages,
     memories: Memories,
-    cue: Array,
-    mask: Array,
-    unit: Any,
-    share: Any,
-    kind: int,
-    k: int,
-    reach: Any,
-    margin: Any,
-    weight: Any,
-    top: Any,
-    wide: Any,
-    visits: int,
-    limit: int,
-    rows: Array,
-    scores: Array,
-) -> int:
-    d, size = cue.shape[0], memories.turned.shape[1]
-    masked = mask.shape[0] > 0
-    product = kind == DOT or (kind == COSINE and masked)
-    gain = np.float32(0)
-    if product:
-        gain = np.float32(1) / (unit if kind == DOT else np.sqrt(share))
-    uneven = np.float32(SURE * np.sqrt(2 * share * (1 - share) / d)) if masked and kind != DOT else np.float32(0)
-    ratio = np.float32(NARROWER * np.sqrt(2 * d * share / np.pi))
+    ask: Ask,
+    found: Found,
+    cell: int,
+    gap: Any,
+    planes: Array,
+    step: Any,
+    length: Any,
+) -> None:
+    """Look at all sketches of a cell, the way to the cue being in bit planes, and at the memories they leave open."""
+    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
+    error = np.float32(SURE * ERROR / np.sqrt(64 * planes.shape[1] - 1.0)) * length
+    twice = np.float32(1 if ask.product else 2)
+    scale[0], scale[1], scale[2] = twice * step, twice * error, 0 if ask.product else ask.uneven - ask.share
+    term = gap if ask.product else -gap
+    page = pages.first[cell]
+    while page != NONE:
+        words = pages.words[page]
+        if _estimate(words, planes, scale, term, found.level[CUT], unlike, estimates):
+            for i in range(PAGE):
+                if estimates[i] >= found.level[CUT]:
+                    row = row_of(words[-1, i])
+                    if row != NONE and not memories.dead[row]:
+                        _weigh(memories, ask, found, row, estimates[i])
+        page = pages.after[page]
+
+
+@compiled(reassociate=True)
+def _search_one(pages: Pages, memories: Memories, ask: Ask, found: Found, wide: Any, visits: int, limit: int) -> int:
+    """Visit cells for one cue; return how many rows were kept."""
+    size = memories.turned.shape[1]
     whole, z = np.zeros(size, np.float32), np.empty(size, np.float32)
     levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
-    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
-    whole[:d] = cue
+    whole[: ask.cue.shape[0]] = ask.cue
     rotate(whole, memories.signs)
     step, length = _planes(whole, levels, planes)
-    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, share, wide, product)
-    best, tally = np.empty(k, np.float32), np.zeros(4, np.int64)
-    floor, highest, cut = np.float32(-np.inf), np.float32(-np.inf), np.float32(-np.inf)
-    far, straight = np.float32(0), np.float32(0)
+    gaps, bounds, order = _rank(pages, memories, ask.cue, ask.mask, whole, length, ask.share, wide, ask.product)
+    tally, level = found.tally, found.level
     n_open, looked, visited = order.shape[0], 0, 0
     while n_open > 0 and looked < limit:
-        if visited >= visits and 2 * (visited - tally[IMPROVED]) > visits and tally[BEST] == k:
+        cell = order[0]
+        enough = visited >= visits and 2 * (visited - tally[IMPROVED]) > visits
+        if bounds[cell] < level[CUT] or (enough and tally[BEST] == found.best.shape[0]):
             break
         visited += 1
-        cell = order[0]
-        if bounds[cell] < cut:
-            break
+        tally[VISITED] = visited
+        looked += pages.counts[cell]
         n_open -= 1
         order[0] = order[n_open]
         _sink(order, bounds, 0, n_open)
-        if not product:
-            _towards(memories, cell, cue, mask, whole, z)
+        if not ask.product:  # the sketches of a cell are of what leads away from its centre
+            _towards(memories, cell, ask.cue, ask.mask, whole, z)
             step, length = _planes(z, levels, planes)
-        error = np.float32(SURE * ERROR / np.sqrt(size - 1.0)) * length
-        twice = np.float32(1 if product else 2)
-        scale[0], scale[1], scale[2] = twice * step, twice * error, 0 if product else uneven - share
-        term = gaps[cell] if product else -gaps[cell]
-        looked += pages.counts[cell]
-        page = pages.first[cell]
-        while page != NONE:
-            if _estimate(pages.words[page], planes, scale, term, cut, unlike, estimates):
-                for i in range(PAGE):
-                    if estimates[i] < cut:
-                        continue
-                    row = row_of(pages.words[page, -1, i])
-                    if row == NONE or memories.dead[row]:
-                        continue
-                    prior = np.float32(0)
-                    if weight > 0:
-                        prior = weight * (memories.logs[row] - top)
-                        if estimates[i] < _cut(kind, floor - prior, unit, gain, uneven, ratio):
-                            continue
-                    norm = memories.norms[row] if kind == COSINE else np.float32(1)
-                    fit, square = _fit(kind, memories.keys[row], norm, cue, mask, unit)
-                    if kind == MANHATTAN and square > 0:
-                        far -= fit * unit
-                        straight += np.sqrt(square)
-                        ratio = np.float32(NARROWER) * far / straight
-                    fit += prior
-                    if fit < floor or (tally[CROWDED] and fit <= floor):
-                        continue
-                    highest = max(highest, fit)
-                    if tally[BEST] < k or fit > best[0]:
-                        tally[IMPROVED] = visited
-                    _offer(best, tally, fit)
-                    floor = _keep(rows, scores, best, tally, row, fit, floor)
-                    if tally[BEST] == k:
-                        floor = best[0] if tally[CROWDED] else min(best[0], highest - reach) - margin
-                        cut = _cut(kind, floor, unit, gain, uneven, ratio)
-            page = pages.after[page]
-    return _thin(rows, scores, tally[FOUND], floor, np.float32(np.inf), rows.shape[0])
+        _scan(pages, memories, ask, found, cell, gaps[cell], planes, step, length)
+    return _thin(found.rows, found.scores, tally[FOUND], level[FLOOR], np.float32(np.inf), found.rows.shape[0])
 
 
 @compiled()
@@ -433,23 +431,20 @@ def search(
     limit
         The most sketches to look at for each cue.
     """
+    d = memories.keys.shape[1]
     for c in range(cues.shape[0]):
-        found[c] = _search_one(
-            pages,
-            memories,
-            cues[c],
-            masks[c % masks.shape[0]],
-            np.float32(units[c % units.shape[0]]),
-            np.float32(shares[c % shares.shape[0]]),
-            kind,
-            k,
-            np.float32(reach),
-            np.float32(margins[c]),
-            np.float32(weight),
-            np.float32(top),
-            np.float32(wide),
-            visits,
-            limit,
-            rows[c],
-            scores[c],
-        )
+        mask, share = masks[c % masks.shape[0]], np.float32(shares[c % shares.shape[0]])
+        unit, masked = np.float32(units[c % units.shape[0]]), mask.shape[0] > 0
+        product = kind == DOT or (kind == COSINE and masked)
+        gain = np.float32(1) / (unit if kind == DOT else np.sqrt(share))
+        uneven = np.float32(0)
+        if masked and kind != DOT:
+            uneven = np.float32(SURE * np.sqrt(2 * share * (1 - share) / d))
+        low, high = np.float32(reach), np.float32(margins[c])
+        strong, most = np.float32(weight), np.float32(top)
+        ask = Ask(cues[c], mask, unit, share, kind, product, gain, uneven, low, high, strong, most)
+        level = np.zeros(6, np.float32)
+        level[FLOOR] = level[CUT] = level[HIGHEST] = -np.inf
+        level[RATIO] = NARROWER * np.sqrt(2 * d * share / np.pi)
+        kept = Found(rows[c], scores[c], np.empty(k, np.float32), np.zeros(5, np.int64), level)
+        found[c] = _search_one(pages, memories, ask, kept, np.float32(wide), visits, limit)
