@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from mossy.kernels.bit_casts import population
 from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
-from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Ask, Found, Memories, Pages
+from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Ask, Memories, Pages
 from mossy.kernels.rotate import rotate
 
 __all__ = ["promise", "search"]
 
 Array = NDArray[Any]
 
-PLANES = 3  # bits to which a rotated cue is rounded: the error is a tenth of that of one bit a key
+PLANES = 3  # bits to which a rotated cue is rounded: a ninth more variance than one bit a key has by itself
 LEVELS = 7  # 2^PLANES - 1
 TALL = 2.5  # root mean squares of its entries, beyond which one is cut off
 SURE = 2.0  # standard errors by which an estimate may be off before a memory is overlooked
-ERROR = 0.76  # standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
+ERROR = 0.76  # √(π/2 - 1): standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
 FOUND, BEST, CROWDED, VISITED, IMPROVED = range(5)  # counts: kept, among the k best, whether crowded, cells
@@ -87,6 +87,9 @@ def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
 @compiled(reassociate=True)
 def _estimate(page: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array) -> int:
     """Write the optimistic estimate of each of the 32 sketches of a page into ``out``; return how many reach a cut.
+
+    With bits ``a_p`` of the rounded cue, ``z_j ≈ step·(Σ_p 2^p a_pj - 3.5)``, so that with ``unlike_p`` bits in which
+    sketch and plane differ ``Σ_j b_j z_j = step·(3.5 D - Σ_p 2^p·unlike_p)``.
 
     ``scale`` is (of ``f·Σ b_j z_j``, of ``r``, of ``r²``), and ``term`` is added to all. ``unlike (32,)`` is room.
     """
@@ -192,8 +195,8 @@ def _cut(ask: Ask, floor: Any, ratio: Any) -> Any:
 
 
 @compiled()
-def _offer(best: Array, tally: Array, score: Any) -> None:
-    """Take a score among the best, which are a min-heap once they are as many as are asked for."""
+def _offer(best: Array, tally: Array, score: Any) -> bool:
+    """Take a score if it is one of the best, which are a min-heap once they are as many as are asked for."""
     k = best.shape[0]
     if tally[BEST] < k:
         best[tally[BEST]] = score
@@ -201,28 +204,36 @@ def _offer(best: Array, tally: Array, score: Any) -> None:
         if tally[BEST] == k:
             for at in range(k // 2, -1, -1):
                 _sift(best, at, k)
-    elif score > best[0]:
+        return True
+    if score > best[0]:
         best[0] = score
         _sift(best, 0, k)
+        return True
+    return False
 
 
 @compiled()
-def _keep(found: Found, row: int, score: Any) -> None:
-    """Keep a row with its score; the floor rises where there is no room for all that reach it."""
-    rows, scores, best, tally, level = found.rows, found.scores, found.best, found.tally, found.level
+def _keep(rows: Array, scores: Array, best: Array, tally: Array, level: Array, ask: Ask, row: int, score: Any) -> None:
+    """Keep a row with its score, if it reaches the floor, and raise the floor and the cut.
+
+    The floor rises further where there is no room for all that reach it.
+    """
+    if score < level[FLOOR] or (tally[CROWDED] and score <= level[FLOOR]):
+        return
     level[HIGHEST] = max(level[HIGHEST], score)
-    if tally[BEST] < best.shape[0] or score > best[0]:
+    if _offer(best, tally, score):
         tally[IMPROVED] = tally[VISITED]
-    _offer(best, tally, score)
     most = rows.shape[0]
     if tally[FOUND] == most:
         tally[FOUND] = _thin(rows, scores, tally[FOUND], level[FLOOR], np.float32(np.inf), most)
         if 2 * tally[FOUND] > most:  # too many are alike: what is no better than the k-th best is left out
             tally[CROWDED] = 1
-            level[FLOOR] = best[0]
             tally[FOUND] = _thin(rows, scores, tally[FOUND], best[0], best[0], most // 2)
     rows[tally[FOUND]], scores[tally[FOUND]] = row, score
     tally[FOUND] += 1
+    if tally[BEST] == best.shape[0]:
+        level[FLOOR] = best[0] if tally[CROWDED] else min(best[0], level[HIGHEST] - ask.reach) - ask.margin
+        level[CUT] = _cut(ask, level[FLOOR], level[RATIO])
 
 
 @compiled(reassociate=True)
@@ -279,89 +290,92 @@ def _rank(
     return gaps, bounds, order[:n_open]
 
 
-@compiled(reassociate=True)
-def _weigh(memories: Memories, ask: Ask, found: Found, row: int, estimate: Any) -> None:
-    """Compute the true score of a row, unless its strength rules it out, and keep it if it reaches the floor."""
-    level = found.level
-    prior = np.float32(0)
-    if ask.weight > 0:
-        prior = ask.weight * (memories.logs[row] - ask.top)
-        if estimate < _cut(ask, level[FLOOR] - prior, level[RATIO]):
-            return
-    norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
-    score, square = _fit(ask.kind, memories.keys[row], norm, ask.cue, ask.mask, ask.unit)
-    if ask.kind == MANHATTAN and square > 0:
-        level[FAR] -= score * ask.unit
+@compiled()
+def _learn_ratio(level: Array, far: Any, square: Any) -> None:
+    """Learn what part of the distance along the axes is to be expected of a straight one."""
+    if square > 0:
+        level[FAR] += far
         level[STRAIGHT] += np.sqrt(square)
         level[RATIO] = np.float32(NARROWER) * level[FAR] / level[STRAIGHT]
-    score += prior
-    if score < level[FLOOR] or (found.tally[CROWDED] and score <= level[FLOOR]):
-        return
-    _keep(found, row, score)
-    if found.tally[BEST] == found.best.shape[0]:
-        worst = found.best[0]
-        level[FLOOR] = worst if found.tally[CROWDED] else min(worst, level[HIGHEST] - ask.reach) - ask.margin
-        level[CUT] = _cut(ask, level[FLOOR], level[RATIO])
+
+
+@compiled()
+def _scales(scale: Array, ask: Ask, size: int, step: Any, length: Any) -> None:
+    """Write what ``_estimate`` multiplies with, for a rounded cue of this step and length."""
+    error = np.float32(SURE * ERROR / np.sqrt(size - 1.0)) * length
+    if ask.product:
+        scale[0], scale[1], scale[2] = step, error, 0
+    else:
+        scale[0], scale[1], scale[2] = 2 * step, 2 * error, ask.uneven - ask.share
 
 
 @compiled(reassociate=True)
-def _scan(
+def _search_one(
     pages: Pages,
     memories: Memories,
+    cue: Array,
+    mask: Array,
     ask: Ask,
-    found: Found,
-    cell: int,
-    gap: Any,
-    planes: Array,
-    step: Any,
-    length: Any,
-) -> None:
-    """Look at all sketches of a cell, the way to the cue being in bit planes, and at the memories they leave open."""
-    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
-    error = np.float32(SURE * ERROR / np.sqrt(64 * planes.shape[1] - 1.0)) * length
-    twice = np.float32(1 if ask.product else 2)
-    scale[0], scale[1], scale[2] = twice * step, twice * error, 0 if ask.product else ask.uneven - ask.share
-    term = gap if ask.product else -gap
-    page = pages.first[cell]
-    while page != NONE:
-        words = pages.words[page]
-        if _estimate(words, planes, scale, term, found.level[CUT], unlike, estimates):
-            for i in range(PAGE):
-                if estimates[i] >= found.level[CUT]:
-                    row = row_of(words[-1, i])
-                    if row != NONE and not memories.dead[row]:
-                        _weigh(memories, ask, found, row, estimates[i])
-        page = pages.after[page]
+    wide: Any,
+    visits: int,
+    limit: int,
+    rows: Array,
+    scores: Array,
+    best: Array,
+) -> int:
+    """Visit cells for one cue; return how many rows were kept. Scalars go about in a tuple, arrays by themselves:
 
-
-@compiled(reassociate=True)
-def _search_one(pages: Pages, memories: Memories, ask: Ask, found: Found, wide: Any, visits: int, limit: int) -> int:
-    """Visit cells for one cue; return how many rows were kept."""
+    a tuple of arrays costs a fifth of the speed.
+    """
     size = memories.turned.shape[1]
     whole, z = np.zeros(size, np.float32), np.empty(size, np.float32)
     levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
-    whole[: ask.cue.shape[0]] = ask.cue
+    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
+    tally, level = np.zeros(5, np.int64), np.zeros(6, np.float32)
+    level[FLOOR] = level[CUT] = level[HIGHEST] = -np.inf
+    level[RATIO] = NARROWER * np.sqrt(2 * cue.shape[0] * ask.share / np.pi)
+    whole[: cue.shape[0]] = cue
     rotate(whole, memories.signs)
     step, length = _planes(whole, levels, planes)
-    gaps, bounds, order = _rank(pages, memories, ask.cue, ask.mask, whole, length, ask.share, wide, ask.product)
-    tally, level = found.tally, found.level
-    n_open, looked, visited = order.shape[0], 0, 0
-    while n_open > 0 and looked < limit:
-        cell = order[0]
-        enough = visited >= visits and 2 * (visited - tally[IMPROVED]) > visits
-        if bounds[cell] < level[CUT] or (enough and tally[BEST] == found.best.shape[0]):
+    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product)
+    n_open, looked, k = order.shape[0], 0, best.shape[0]
+    while n_open > 0 and looked < limit and bounds[order[0]] >= level[CUT]:
+        if tally[VISITED] >= visits and 2 * (tally[VISITED] - tally[IMPROVED]) > visits and tally[BEST] == k:
             break
-        visited += 1
-        tally[VISITED] = visited
-        looked += pages.counts[cell]
+        cell = order[0]
         n_open -= 1
         order[0] = order[n_open]
         _sink(order, bounds, 0, n_open)
+        tally[VISITED] += 1
+        looked += pages.counts[cell]
         if not ask.product:  # the sketches of a cell are of what leads away from its centre
-            _towards(memories, cell, ask.cue, ask.mask, whole, z)
+            _towards(memories, cell, cue, mask, whole, z)
             step, length = _planes(z, levels, planes)
-        _scan(pages, memories, ask, found, cell, gaps[cell], planes, step, length)
-    return _thin(found.rows, found.scores, tally[FOUND], level[FLOOR], np.float32(np.inf), found.rows.shape[0])
+        _scales(scale, ask, size, step, length)
+        term = gaps[cell] if ask.product else -gaps[cell]
+        page, cut = pages.first[cell], level[CUT]
+        while page != NONE:
+            if _estimate(pages.words[page], planes, scale, term, cut, unlike, estimates):
+                for i in range(PAGE):
+                    if estimates[i] < cut:
+                        continue
+                    row = row_of(pages.words[page, -1, i])
+                    if row == NONE or memories.dead[row]:
+                        continue
+                    prior = np.float32(0)
+                    if ask.weight > 0:
+                        prior = ask.weight * (memories.logs[row] - ask.top)
+                        if estimates[i] < _cut(ask, level[FLOOR] - prior, level[RATIO]):
+                            continue
+                    norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
+                    fit, square = _fit(ask.kind, memories.keys[row], norm, cue, mask, ask.unit)
+                    if ask.kind == MANHATTAN:
+                        _learn_ratio(level, -fit * ask.unit, square)
+                    if fit + prior >= level[FLOOR]:
+                        _keep(rows, scores, best, tally, level, ask, row, fit + prior)
+                        cut = level[CUT]
+            page = pages.after[page]
+    return _thin(rows, scores, tally[FOUND], level[FLOOR], np.float32(np.inf), rows.shape[0])
 
 
 @compiled()
@@ -405,8 +419,8 @@ def search(
     """Write into ``rows (c, w)`` and ``scores (c, w)``, ``found (c,)`` of each, what may be among the ``k`` best.
 
     Or within ``reach`` of the best, as far as the sketches show it. Cells are visited from the most promising on, until
-    none can hold more; or ``visits`` are over, the last third of them without a find; or ``limit`` sketches were
-    looked at.
+    none can hold more; or at least ``visits`` were visited, and more than half as many went by since the last that
+    bettered the ``k`` best; or ``limit`` sketches were looked at.
 
     Parameters
     ----------
@@ -431,7 +445,7 @@ def search(
     limit
         The most sketches to look at for each cue.
     """
-    d = memories.keys.shape[1]
+    d, best = memories.keys.shape[1], np.empty(k, np.float32)
     for c in range(cues.shape[0]):
         mask, share = masks[c % masks.shape[0]], np.float32(shares[c % shares.shape[0]])
         unit, masked = np.float32(units[c % units.shape[0]]), mask.shape[0] > 0
@@ -440,11 +454,8 @@ def search(
         uneven = np.float32(0)
         if masked and kind != DOT:
             uneven = np.float32(SURE * np.sqrt(2 * share * (1 - share) / d))
-        low, high = np.float32(reach), np.float32(margins[c])
-        strong, most = np.float32(weight), np.float32(top)
-        ask = Ask(cues[c], mask, unit, share, kind, product, gain, uneven, low, high, strong, most)
-        level = np.zeros(6, np.float32)
-        level[FLOOR] = level[CUT] = level[HIGHEST] = -np.inf
-        level[RATIO] = NARROWER * np.sqrt(2 * d * share / np.pi)
-        kept = Found(rows[c], scores[c], np.empty(k, np.float32), np.zeros(5, np.int64), level)
-        found[c] = _search_one(pages, memories, ask, kept, np.float32(wide), visits, limit)
+        scores_are = np.float32(reach), np.float32(margins[c]), np.float32(weight), np.float32(top)
+        ask = Ask(kind, product, unit, share, gain, uneven, *scores_are)
+        found[c] = _search_one(
+            pages, memories, cues[c], mask, ask, np.float32(wide), visits, limit, rows[c], scores[c], best
+        )

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
-__all__ = ["COSINE", "DOT", "EUCLIDEAN", "MANHATTAN", "NONE", "PAGE", "Ask", "Found", "Memories", "Pages"]
+__all__ = ["COSINE", "DOT", "EUCLIDEAN", "MANHATTAN", "NONE", "PAGE", "Ask", "Memories", "Pages"]
 
 Array = NDArray[Any]
 
@@ -51,33 +51,20 @@ class Memories(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What is asked with one cue.
+    """What is asked with one cue, in scalars.
 
-    ``cue (d,)``, 0 where unknown, its ``mask (d,)`` or nothing, the ``unit`` of similarity and the ``share`` of the
-    variance that is known; the ``kind`` of similarity, and whether it is estimated as a ``product``, times ``gain``, or
-    as a distance; by how much the mask makes lengths ``uneven``; ``reach`` and ``margin`` of scores; the ``weight`` of
-    ``ln s``, and ``top``, the greatest.
+    The ``kind`` of similarity, and whether it is estimated as a ``product``, times ``gain``, or as a distance; the
+    ``unit`` of similarity and the ``share`` of the variance that is known; by how much the mask makes lengths
+    ``uneven``; ``reach`` and ``margin`` of scores; the ``weight`` of ``ln s``, and ``top``, the greatest.
     """
 
-    cue: Array
-    mask: Array
-    unit: Any
-    share: Any
     kind: Any
     product: Any
+    unit: Any
+    share: Any
     gain: Any
     uneven: Any
     reach: Any
     margin: Any
     weight: Any
     top: Any
-
-
-class Found(NamedTuple):
-    """What is found: ``rows`` with ``scores``, a heap of the ``best (k,)`` scores, counts, and levels."""
-
-    rows: Array
-    scores: Array
-    best: Array
-    tally: Array
-    level: Array

@@ -18,7 +18,13 @@ from mossy.pathway.vector.sketch import KINDS
 from mossy.substrate.index import Index
 
 D = 48
-FINDS = {"exact": 1.0, "auto": 1.0, "sketch": 0.93, "graph": 0.9}  # share of the true ten best, at least
+FINDS = {"exact": 1.0, "auto": 0.93, "sketch": 0.93, "graph": 0.9}  # share of the true ten best, at least
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Let the automatic choice change over within the sizes that are tested."""
+    monkeypatch.setattr(automatic_module, "FEW", 2500)
 
 
 def pathway(name):
@@ -98,7 +104,7 @@ def test_strengths_take_part_in_the_search(name):
     assert share(vector, index, cues, fading=Fading(0.1, logs, float(logs.max()), 0.0)) >= FINDS[name]
 
 
-@pytest.mark.parametrize("name", list(VECTORS))
+@pytest.mark.parametrize("name", [name for name in VECTORS if name != "graph"])  # it fetches a number
 def test_all_that_is_within_reach_is_found(name):
     keys, cues = clustered(7, 3000)
     index, vector = Index("euclidean", "winner"), pathway(name)
@@ -106,8 +112,7 @@ def test_all_that_is_within_reach_is_found(name):
     reach = 0.05
     mine = found(vector, index, cues, k=1, reach=reach)
     true = found(Exact(), index, cues, k=1, reach=reach)
-    if name != "graph":  # it fetches a number
-        assert np.mean([np.isin(a, b).mean() for a, b in zip(true, mine, strict=True)]) >= FINDS[name]
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(true, mine, strict=True)]) >= FINDS[name]
 
 
 @pytest.mark.parametrize("name", list(VECTORS))
@@ -148,7 +153,7 @@ def test_a_hundred_thousand_identical_keys_are_answered_with_a_few():
     assert memory.stats().pathway == "sketch"
 
 
-def test_a_million_ties_do_not_grow_the_answer():
+def test_ties_do_not_grow_the_answer():
     index, vector = Index("euclidean", "softmax"), as_vector("sketch")
     index.write(np.ones((20_000, 8), np.float32))
     which, rows = vector.find(index, index.prepare(np.ones((1, 8)), None), 0.01, 0.0, 3, None)

@@ -194,7 +194,9 @@ class Cells:
         from mossy.kernels.cells import renumber
 
         renumber(self.pages, place)
-        self._whole = {}
+        empty = self.pages.counts == 0
+        self.centres[empty] = self.turned[empty] = 0  # a lone pattern was its own centre
+        self._whole, self._groups = {}, None
 
 
 @final

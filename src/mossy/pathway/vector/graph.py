@@ -25,7 +25,7 @@ MOST = 1024  # k beyond which every key is compared
 
 @final
 class Graph(Vector):
-    """Follows links between neighbours (HNSW). Quick to ask, slow to write: about 3,000 keys a second.
+    """Follows edges between neighbours (HNSW). Quick to ask, slow to write: about 3,000 keys a second.
 
     It compares every key where the graph cannot help: with ``known``, with a prior that outweighs similarity, or when
     every memory may be active. When forgotten rows are taken out, it is built again.

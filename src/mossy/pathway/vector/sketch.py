@@ -27,7 +27,7 @@ LOOKED_AT_LEAST = 16_384
 NOTHING = np.empty(0, np.float32)
 HARDER = 3  # times as many cells are visited with a mask, or where strengths count
 WIDE = 0.8  # how far the keys of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
-KEPT = 4096  # memories that a cue can find, at least 4k
+KEPT = 4096  # memories that a cue can find
 MOST = KEPT // 4  # k beyond which every key is compared
 TOGETHER = 8  # cues that are worth a thread
 SAMPLE = 65_536  # keys from which cells are learned, at most
@@ -41,15 +41,20 @@ class Sketch(Vector):
     .. math::  \langle k - c, z\rangle ≈ f\,\sum_j b_j\,(Rz)_j, \qquad b = \operatorname{sign} R(k - c),
                \qquad f = \frac{‖k - c‖^2}{‖R(k - c)‖_1}
 
-    R is a fixed random rotation. The estimate has no bias, and a standard error of about ``.76 r‖z‖/√D``. A recall
-    visits the cells from the most promising on; where an estimate, less two standard errors, leaves it open, the true
-    similarity is computed, under the mask and with the strength. How many cells it visits is learned: as many as hold
-    nearly all neighbours of 64 stored keys, more while it still finds better ones, three times as many with a mask or
-    where strengths count; two fifths of all sketches (16,384 at least) at most, three quarters where strengths count.
+    ``c`` is the centre of the cell, ``z`` the way from it to the cue (for products the cue itself), R a fixed random
+    rotation into D entries, d rounded up to 64. The estimate has no bias, and a standard error of about ``.76 r‖z‖/√D``
+    with ``r = ‖k - c‖``.
+
+    A recall visits the cells from the most promising on. Where an estimate and two standard errors reach what the
+    ``k``-th best has so far, the true similarity is computed, under the mask and with the strength. How many cells it
+    visits is learned: as many as hold nearly all neighbours of 64 stored keys, more while it still finds better ones,
+    three times as many with a mask or where strengths count. It looks at two fifths of all sketches (16,384 at least)
+    at most, at three quarters where strengths count. At most 4,096 memories are found for a cue; where more are alike,
+    those no better than the ``k``-th best are left out.
 
     A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
-    there were at the last time, all cells are learned again, which takes about 15 µs a memory. A sketch takes
-    ``D/8 + 8`` bytes, D being d rounded up to 64.
+    there were at the last time, the next recall learns all cells again, which takes about 15 µs a memory. A sketch
+    takes ``D/8 + 8`` bytes; cells, and pages that are not full, add about a fifth (D = 256) to a third (D = 64).
 
     References
     ----------
@@ -97,8 +102,7 @@ class Sketch(Vector):
         memories = self._memories(index, cells, logs)
         visits = self._visits * (HARDER if cues.known is not None or fading is not None else 1)
         limit = max(int((LOOKED if fading is None else LOOKED_STRONG) * len(index)), LOOKED_AT_LEAST)
-        width = max(4 * k, KEPT if c == 1 else KEPT // 4)
-        rows, scores = np.empty((c, width), np.int32), np.empty((c, width), np.float32)
+        rows, scores = np.empty((c, KEPT), np.int32), np.empty((c, KEPT), np.float32)
         found = np.zeros(c, np.int64)
 
         # Cues of one cell follow each other, so that what they share is in the cache.
@@ -160,7 +164,7 @@ class Sketch(Vector):
         cues = index.prepare(index.keys[some], None)
         patterns, kind = self._patterns(index, some), KINDS[index.similarity.name]
         memories = self._memories(index, cells, NOTHING)
-        self._visits = learn_visits(index, cells, memories, cues, patterns, kind, WIDE)
+        self._visits = learn_visits(index, cells, memories, cues, some, patterns, kind, WIDE)
         self._visits_of = len(cells)
 
     @staticmethod
@@ -186,7 +190,7 @@ class Sketch(Vector):
         """Do nothing: silent rows are passed over, and leave with ``moved``."""
 
     def moved(self, place: Rows) -> None:
-        """Take note that row ``i`` is row ``place[i]`` from now on, -1 for none, of which no byte is left."""
+        """Take note that row ``i`` is row ``place[i]`` from now on, -1 for none, of which no sketch is left."""
         if self._cells is None:
             return
         self._cells.renumber(place)

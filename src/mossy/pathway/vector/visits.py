@@ -20,7 +20,14 @@ Rows = NDArray[np.intp]
 
 
 def learn_visits(
-    index: Index, cells: Cells, memories: Memories, cues: Cues, patterns: NDArray[np.float32], kind: int, wide: float
+    index: Index,
+    cells: Cells,
+    memories: Memories,
+    cues: Cues,
+    keys: Rows,
+    patterns: NDArray[np.float32],
+    kind: int,
+    wide: float,
 ) -> int:
     """Return how many cells, from the most promising on, hold nearly all of the nearest neighbours of some keys.
 
@@ -28,24 +35,24 @@ def learn_visits(
     ----------
     index, cells, memories
         The memories, and their cells.
-    cues, patterns
-        Stored keys, prepared, and as cells see them ``(c, d)``.
+    cues, keys, patterns
+        Stored keys: prepared, their rows ``(c,)``, and as cells see them ``(c, d)``.
     kind, wide
         As for ``kernels.cell_search.search``.
     """
     from mossy.kernels.cell_search import promise
 
-    k = min(NEIGHBOURS + 1, len(index))
-    which, rows = index.scan(cues, 0.0, 0.0, k)
-    order = np.lexsort((rows, -index.exact(cues, which, rows), which))
-    which, rows = which[order], rows[order]
-    place = np.arange(len(which)) - np.searchsorted(which, which)
-    nearest = (place > 0) & (place < k)  # the first is the key itself
-    promises = np.empty((len(patterns), len(cells)), np.float32)
+    promises = np.empty((len(keys), len(cells)), np.float32)
     promise(cells.pages, memories, patterns, kind, wide, promises)
-    holds = promises[which[nearest], _cell_of(index, cells)[rows[nearest]]]
-    before = (promises[which[nearest]] > holds[:, None]).sum(axis=1)
-    return 1 + int(np.quantile(before, FOUND)) if len(before) else len(cells)
+    cell_of, before = _cell_of(index, cells), [np.zeros(1, np.intp)]
+    for i, key in enumerate(keys):
+        scores = index.scores(cues.part(slice(i, i + 1)))[0]
+        scores[index.dead] = -np.inf
+        scores[key] = -np.inf
+        near = np.argpartition(-scores, min(NEIGHBOURS, len(scores)) - 1)[:NEIGHBOURS]
+        near = near[scores[near] > -np.inf]
+        before.append((promises[i] > promises[i, cell_of[near]][:, None]).sum(axis=1))
+    return 1 + int(np.quantile(np.concatenate(before), FOUND))
 
 
 def _cell_of(index: Index, cells: Cells) -> Rows:
