@@ -8,7 +8,7 @@ from typing import Any, final
 from mossy.arrays import as_bytes, check_flag, check_fraction, check_integer, check_number, choose
 from mossy.errors import InvalidParameter
 from mossy.memory.short_term import ShortTerm
-from mossy.pathway.vector import VECTORS
+from mossy.pathway.vector import PATHWAYS
 from mossy.recall import Settings
 from mossy.separation import SEPARATIONS, Separation
 from mossy.similarity import Similarity
@@ -58,7 +58,7 @@ class Configuration:
         put("short_term", check_integer(self.short_term, "Memory.short_term", 1))
         choose(KEEP, self.keep, "keep")
         choose(DUPLICATES, self.duplicates, "duplicates")
-        choose(VECTORS, self.pathway, "pathway")
+        choose(PATHWAYS, self.pathway, "pathway")
         put("adapt", check_flag(self.adapt, "Memory.adapt"))
         if self.association > 0 and self.links == 0:
             raise InvalidParameter("Memory.association: needs links; set links=8, for example.")

@@ -60,7 +60,7 @@ class Memory:
         How far on the way from an unrelated key to a perfect fit the best memory must lie, from 0 to 1, for a recall to
         count as recognised, and to be reinforced. ``reinforce`` excites what was recalled below it.
     links
-        The most links of a memory to others; 0 keeps none. They fade by the same law.
+        The most links of a memory to others; 0 keeps none. They fade by its coarse form of two modes.
     association
         ``g_a`` ≥ 0: the evidence of one unit of association; needs ``links``.
     short_term

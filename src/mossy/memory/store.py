@@ -19,7 +19,7 @@ from mossy.memory.fingerprints import Fingerprints
 from mossy.memory.payloads import OnDisk
 from mossy.memory.short_term import NONE
 from mossy.pathway import Links
-from mossy.pathway.vector import as_vector
+from mossy.pathway.vector import as_pathway
 from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
@@ -41,7 +41,7 @@ class Store:
         self._configuration = configuration
         self._limits: dict[tuple[int, int | None], Limit | None] = {}
         self.index = configuration.index()
-        self.vector = as_vector(configuration.pathway)
+        self.vector = as_pathway(configuration.pathway)
         self.strengths = Strengths(law, ages=ages_of(configuration))
         self.catalog = Catalog()
         self.links = Links(configuration.links, law) if configuration.links else None
@@ -123,7 +123,7 @@ class Store:
             self.compact()
         self._trim()
         if limit.pathway is not None and self.vector.nbytes > limit.pathway:
-            self.vector = as_vector(self._configuration.pathway)  # it is made again when it is asked
+            self.vector = as_pathway(self._configuration.pathway)  # it is made again when it is asked
 
     def _trim(self) -> None:
         """Give back what the arrays have to spare beyond the rows that the capacity allows."""

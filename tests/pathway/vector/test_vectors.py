@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mossy
 from mossy.errors import MissingExtra, UnknownName
-from mossy.pathway.vector import VECTORS, Exact, Fading, as_vector
+from mossy.pathway.vector import PATHWAYS, Exact, Fading, as_pathway
 from mossy.pathway.vector import automatic as automatic_module
 from mossy.pathway.vector.sketch import KINDS
 from mossy.substrate.index import Index
@@ -30,7 +30,7 @@ def few(monkeypatch):
 def pathway(name):
     if name == "graph":
         pytest.importorskip("usearch")
-    return as_vector(name)
+    return as_pathway(name)
 
 
 def clustered(seed, n, cues=40, d=D):
@@ -62,7 +62,7 @@ def share(vector, index, cues, known=None, k=10, fading=None):
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "half"])
 @pytest.mark.parametrize("similarity", list(KINDS))
-@pytest.mark.parametrize("name", list(VECTORS))
+@pytest.mark.parametrize("name", list(PATHWAYS))
 def test_it_finds_what_is_best(name, similarity, masked):
     keys, cues = clustered(1, 4000)
     index, vector = Index(similarity, "winner"), pathway(name)
@@ -73,7 +73,7 @@ def test_it_finds_what_is_best(name, similarity, masked):
     assert share(vector, index, cues[:1], None if known is None else known[:1]) >= 0.7
 
 
-@pytest.mark.parametrize("name", list(VECTORS))
+@pytest.mark.parametrize("name", list(PATHWAYS))
 def test_it_keeps_up_with_what_is_written_and_forgotten(name):
     keys, cues = clustered(3, 6000)
     index, vector = Index("euclidean", "winner"), pathway(name)
@@ -95,7 +95,7 @@ def test_it_keeps_up_with_what_is_written_and_forgotten(name):
     assert share(vector, index, cues) >= FINDS[name]
 
 
-@pytest.mark.parametrize("name", list(VECTORS))
+@pytest.mark.parametrize("name", list(PATHWAYS))
 def test_strengths_take_part_in_the_search(name):
     keys, cues = clustered(5, 4000)
     index, vector = Index("cosine", "winner"), pathway(name)
@@ -104,7 +104,7 @@ def test_strengths_take_part_in_the_search(name):
     assert share(vector, index, cues, fading=Fading(0.1, logs, float(logs.max()), 0.0)) >= FINDS[name]
 
 
-@pytest.mark.parametrize("name", [name for name in VECTORS if name != "graph"])  # it fetches a number
+@pytest.mark.parametrize("name", [name for name in PATHWAYS if name != "graph"])  # it fetches a number
 def test_all_that_is_within_reach_is_found(name):
     keys, cues = clustered(7, 3000)
     index, vector = Index("euclidean", "winner"), pathway(name)
@@ -115,7 +115,7 @@ def test_all_that_is_within_reach_is_found(name):
     assert np.mean([np.isin(a, b).mean() for a, b in zip(true, mine, strict=True)]) >= FINDS[name]
 
 
-@pytest.mark.parametrize("name", list(VECTORS))
+@pytest.mark.parametrize("name", list(PATHWAYS))
 @pytest.mark.parametrize("n", [1, 2, 33])
 def test_few_memories(name, n):
     keys, cues = clustered(8, n, 3)
@@ -125,7 +125,7 @@ def test_few_memories(name, n):
         assert share(vector, index, cues, k=k) == 1.0
 
 
-@pytest.mark.parametrize("name", [name for name in VECTORS if name != "graph"])
+@pytest.mark.parametrize("name", [name for name in PATHWAYS if name != "graph"])
 @pytest.mark.parametrize("similarity", list(KINDS))
 def test_equal_keys_zeros_and_outliers(name, similarity):
     vector, index = pathway(name), Index(similarity, "winner")
@@ -154,7 +154,7 @@ def test_a_hundred_thousand_identical_keys_are_answered_with_a_few():
 
 
 def test_ties_do_not_grow_the_answer():
-    index, vector = Index("euclidean", "softmax"), as_vector("sketch")
+    index, vector = Index("euclidean", "softmax"), as_pathway("sketch")
     index.write(np.ones((20_000, 8), np.float32))
     which, rows = vector.find(index, index.prepare(np.ones((1, 8)), None), 0.01, 0.0, 3, None)
     assert 3 <= len(rows) <= 4096
@@ -166,7 +166,7 @@ def test_ties_do_not_grow_the_answer():
 @settings(max_examples=20, deadline=None)
 def test_a_batch_finds_what_single_cues_find(seed, c):
     keys, cues = clustered(seed, 900, c)
-    index, vector = Index("cosine", "winner"), as_vector("sketch")
+    index, vector = Index("cosine", "winner"), as_pathway("sketch")
     index.write(keys)
     batch = found(vector, index, cues, k=4)
     single = [found(vector, index, cue[None], k=4)[0] for cue in cues]
@@ -293,7 +293,7 @@ def test_other_dtypes_are_found_as_float32(dtype):
 
 def test_an_interrupted_catching_up_sketches_no_row_twice(monkeypatch):
     keys, cues = clustered(17, 2500)
-    index, vector = Index("euclidean", "winner"), as_vector("sketch")
+    index, vector = Index("euclidean", "winner"), as_pathway("sketch")
     index.write(keys[:2000])
     found(vector, index, cues)
     index.write(keys[2000:])

@@ -11,9 +11,9 @@ from mossy.pathway.vector.exact import Exact
 from mossy.pathway.vector.graph import Graph
 from mossy.pathway.vector.sketch import Sketch
 
-__all__ = ["VECTORS", "Automatic", "Exact", "Fading", "Graph", "Sketch", "Vector", "as_vector"]
+__all__ = ["PATHWAYS", "Automatic", "Exact", "Fading", "Graph", "Sketch", "Vector", "as_pathway"]
 
-VECTORS: dict[str, Callable[[], Vector]] = {
+PATHWAYS: dict[str, Callable[[], Vector]] = {
     "auto": Automatic,
     "exact": Exact,
     "sketch": Sketch,
@@ -21,6 +21,6 @@ VECTORS: dict[str, Callable[[], Vector]] = {
 }
 
 
-def as_vector(name: str) -> Vector:
+def as_pathway(name: str) -> Vector:
     """Return the vector pathway of this name, with nothing in it, or raise ``UnknownName`` or ``MissingExtra``."""
-    return choose(VECTORS, name, "pathway")()
+    return choose(PATHWAYS, name, "pathway")()
