@@ -499,6 +499,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "cache_time": search_tables.cache_time,
     "codes": search_tables.codes,
     "cost": search_tables.cost,
+    "fading": search_tables.fading,
+    "links": search_tables.links,
     "search_clustered": lambda results: search_tables.search(results, "clustered"),
     "search_real": lambda results: search_tables.search(results, "real"),
     "turnover": search_tables.turnover,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from material.markdown import Results, markdown, number
 
-__all__ = ["cache", "cache_time", "codes", "cost", "links", "search", "turnover"]
+__all__ = ["cache", "cache_time", "codes", "cost", "fading", "links", "search", "turnover"]
 
 CODES = {
     "hamming": "bits of the cue",
@@ -46,6 +46,19 @@ def cache_time(results: Results) -> str:
         for name, times in every.items()
     ]
     return markdown(("CPU µs", "a hit", "a miss, with what it stores and lets go"), rows)
+
+
+def fading(results: Results) -> str:
+    """List hit ratios of memories with a capacity, beside a cache and LRU."""
+    result, names = results["fading"]["result"], ("Memory, adapt=True", "Memory", "Cache", "LRU")
+    rows = [
+        (f"{trace}, {size} memories", *(f"{cell[name]['mean']:.3f}" for name in names))
+        for trace, sizes in result["ratio"].items()
+        for size, cell in sizes.items()
+    ]
+    rows.append(("mean", *(f"{result['mean'][name]:.3f}" for name in names)))
+    rows.append(("CPU µs a request", *(number(result["microseconds_a_request"][name], 2) for name in names)))
+    return markdown(("asked for and there", *names), rows)
 
 
 def cost(results: Results) -> str:
