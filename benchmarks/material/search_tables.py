@@ -88,9 +88,10 @@ def search(results: Results, kind: str) -> str:
         if "failed" in found:
             rows.append((name, found["failed"], *("–" for _ in range(8))))
             continue
+        late = "" if found["reached"] else " (not .95)"
         one, two, removed = found["1 thread"], found["2 threads"], found["remove"]
         cells = [
-            (f"{found['recall']:.3f}", one["p50"], two["p50"], two["batch_cues_a_second"]),
+            (f"{found['recall']:.3f}{late}", one["p50"], two["p50"], two["batch_cues_a_second"]),
             (f"{found['recall']:.3f}", *(w.get("pathway_alone", {}).get("p50") for w in (one, two)), None),
         ]
         strong, half = found["weighted"], found["half_known"]
@@ -157,4 +158,8 @@ def codes(results: Results) -> str:
 def links(results: Results) -> str:
     """List what a recall costs before and after a million others."""
     found = results["links"]["result"]
-    return markdown(("", *found["columns"]), found["rows"]) if "columns" in found else str(found)
+    rows = [
+        (f"{when} ten thousand", number(1e3 * found[when]["median"]), number(1e3 * found[when]["p99"]))
+        for when in ("first", "last")
+    ]
+    return markdown(("one recall, ms", "median", "99th of 100"), rows)

@@ -15,8 +15,8 @@ __all__ = ["Cells"]
 
 FEWEST = 320  # sketches that a cell may hold, at least
 FILLED = 0.5  # of what a cell may hold, when cells are learned for many patterns
-SAMPLE = 128  # patterns a cell from which cells are learned
-LESSONS = 10  # times that cells learn from the sample
+SAMPLE = 40  # patterns a cell from which cells are learned
+LESSONS = 4  # times that cells learn from the sample
 HALVING = 4  # times that two halves of a cell learn from it
 AROUND = 8  # cells around one that is split, whose members may go to the halves
 UNEVEN = 16  # a half is at least one in so many

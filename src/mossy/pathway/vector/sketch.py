@@ -12,7 +12,7 @@ from mossy.pathway.vector.base import Fading, Pairs, Rows, Vector
 from mossy.pathway.vector.cells import Cells
 from mossy.pathway.vector.exact import Exact
 from mossy.pathway.vector.threads import share_out
-from mossy.pathway.vector.visits import ASKED, learn_visits
+from mossy.pathway.vector.visits import ASKED, NEIGHBOURS, learn_visits
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
@@ -22,10 +22,11 @@ EXACT = Exact()
 KINDS = {"euclidean": EUCLIDEAN, "cosine": COSINE, "dot": DOT, "manhattan": MANHATTAN}
 
 AT_ONCE = 16_384  # rows that are sketched at once
-LOOKED, LOOKED_STRONG = 0.4, 0.75  # part of the sketches that a recall looks at, at most; where strengths count
+LOOKED = 0.4  # part of the sketches that a recall looks at, at most; real embeddings need it for 97 of 100
 LOOKED_AT_LEAST = 16_384
+SCATTERED = 0.9  # part of the cells that holds the neighbours of a key, from which all sketches are looked at
 NOTHING = np.empty(0, np.float32)
-HARDER = 3  # times as many cells are visited with a mask, or where strengths count
+HARDER = 3.0  # times as many cells are visited with a mask, or where strengths count
 WIDE = 0.8  # how far the keys of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
 KEPT = 4096  # memories that a cue can find
 MOST = KEPT // 4  # k beyond which every key is compared
@@ -47,14 +48,15 @@ class Sketch(Vector):
 
     A recall visits the cells from the most promising on. Where an estimate and two standard errors reach what the
     ``k``-th best has so far, the true similarity is computed, under the mask and with the strength. How many cells it
-    visits is learned: as many as hold nearly all neighbours of 64 stored keys, more while it still finds better ones,
-    three times as many with a mask or where strengths count. It looks at two fifths of all sketches (16,384 at least)
-    at most, at three quarters where strengths count. At most 4,096 memories are found for a cue; where more are alike,
+    visits is learned: as many as hold nearly all neighbours of 48 stored keys, more while it still finds better ones,
+    three times as many with a mask or where strengths count, and ``k/10`` times as many for ``k`` over 10. It looks at
+    two fifths of all sketches (16,384 at least) at most, times the root of these factors, and at all where neighbours
+    turn out to be scattered over all cells. At most 4,096 memories are found for a cue; where more are alike,
     those no better than the ``k``-th best are left out.
 
     A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
-    there were at the last time, the next recall learns all cells again, which takes about 15 µs a memory. A sketch
-    takes ``D/8 + 8`` bytes; cells, and pages that are not full, add about a fifth (D = 256) to a third (D = 64).
+    there were at the last time, the next recall learns all cells again, which takes about 50 µs of CPU time a memory. A
+    sketch takes ``D/8 + 8`` bytes; cells, and pages that are not full, add about a fifth (D = 256) to a third (D = 64).
 
     References
     ----------
@@ -100,8 +102,10 @@ class Sketch(Vector):
         weight, top = (0.0, 0.0) if fading is None else (float(fading.weight), float(fading.top))
         logs = NOTHING if fading is None else fading.logs
         memories = self._memories(index, cells, logs)
-        visits = self._visits * (HARDER if cues.known is not None or fading is not None else 1)
-        limit = max(int((LOOKED if fading is None else LOOKED_STRONG) * len(index)), LOOKED_AT_LEAST)
+        harder = max(k / NEIGHBOURS, 1.0) * (HARDER if cues.known is not None or fading is not None else 1.0)
+        visits = int(self._visits * harder)
+        looked = 1.0 if self._visits > SCATTERED * len(cells) else min(LOOKED * harder**0.5, 1.0)
+        limit = max(int(looked * len(index)), LOOKED_AT_LEAST)
         rows, scores = np.empty((c, KEPT), np.int32), np.empty((c, KEPT), np.float32)
         found = np.zeros(c, np.int64)
 

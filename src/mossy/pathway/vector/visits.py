@@ -10,9 +10,10 @@ from mossy.pathway.vector.cells import Cells
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
-__all__ = ["ASKED", "learn_visits"]
+__all__ = ["ASKED", "NEIGHBOURS", "learn_visits"]
 
-ASKED = 64  # stored keys that are asked for
+AT_ONCE = 8  # keys asked for at once
+ASKED = 48  # stored keys that are asked for
 NEIGHBOURS = 10  # of each, besides itself
 FOUND = 0.985  # which part of them shall lie in the cells that are visited
 
@@ -45,13 +46,14 @@ def learn_visits(
     promises = np.empty((len(keys), len(cells)), np.float32)
     promise(cells.pages, memories, patterns, kind, wide, promises)
     cell_of, before = _cell_of(index, cells), [np.zeros(1, np.intp)]
-    for i, key in enumerate(keys):
-        scores = index.scores(cues.part(slice(i, i + 1)))[0]
-        scores[index.dead] = -np.inf
-        scores[key] = -np.inf
-        near = np.argpartition(-scores, min(NEIGHBOURS, len(scores)) - 1)[:NEIGHBOURS]
-        near = near[scores[near] > -np.inf]
-        before.append((promises[i] > promises[i, cell_of[near]][:, None]).sum(axis=1))
+    for first in range(0, len(keys), AT_ONCE):
+        scores = index.scores(cues.part(slice(first, first + AT_ONCE)))
+        scores[:, index.dead] = -np.inf
+        for i, mine in enumerate(scores, first):
+            mine[keys[i]] = -np.inf
+            near = np.argpartition(-mine, min(NEIGHBOURS, len(mine)) - 1)[:NEIGHBOURS]
+            near = near[mine[near] > -np.inf]
+            before.append((promises[i] > promises[i, cell_of[near]][:, None]).sum(axis=1))
     return 1 + int(np.quantile(np.concatenate(before), FOUND))
 
 
