@@ -45,7 +45,7 @@ Ids = NDArray[np.int64]
 
 SEED = 0
 K, FETCHED = 10, 100
-TUNING, ASKED = 500, 1000
+TUNING, ASKED = 300, 300
 ENOUGH = 0.95
 LAST, SINGLES = 50_000, 200
 DELTA = {"clustered": 16.0, "real": 22.0}
