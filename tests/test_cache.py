@@ -527,3 +527,55 @@ def test_it_is_not_pickled():
     for call in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(InvalidInput, match="not pickled"):
             call(cache)
+
+
+def test_what_is_in_slots_counts():
+    class Slotted:
+        __slots__ = ("__hidden", "held")
+
+        def __init__(self):
+            self.held, self.__hidden = bytes(10_000), bytes(5_000)
+
+    assert measure(Slotted()) > 15_000
+
+
+def test_the_finalizer_of_a_key_may_ask_the_cache():
+    class Key:
+        def __init__(self, cache, name):
+            self.cache, self.name = cache, name
+
+        def __hash__(self):
+            return hash(self.name)
+
+        def __eq__(self, other):
+            return isinstance(other, Key) and self.name == other.name
+
+        def __del__(self):
+            self.cache["seen", self.name] = 0
+
+    cache = mossy.Cache(20 * (mossy.Cache.overhead + 1), sizeof=lambda value: 1)
+    for i in range(300):
+        cache[Key(cache, i)] = i
+    assert 0 < len(cache) <= 20
+    cache.clear()
+
+
+def test_an_interrupted_clear_leaves_an_empty_cache(monkeypatch):
+    cache = mossy.Cache("1 MB")
+    for i in range(50):
+        cache[i] = i
+    made = []
+
+    def interrupted(*given):
+        made.append(1)
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        return ghosts()
+
+    ghosts = module.Ghosts
+    monkeypatch.setattr(module, "Ghosts", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.clear()
+    assert (len(cache), cache.stats().bytes) == (0, 0)
+    cache[1] = 2
+    assert cache[1] == 2

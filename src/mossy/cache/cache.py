@@ -221,20 +221,17 @@ class Cache(MutableMapping[K, V]):
     def clear(self) -> None:
         """Remove all items, all ghosts and all that was learnt; only the counts of hits, misses ... stay."""
         with self._alone():
-            self._empty()
+            self._whole(self._empty)
 
     # --- inside ----------------------------------------------------------------------------------
     def _empty(self) -> None:
-        gone = self.__dict__.get("_values")  # their finalizers, too, come last
-        law = power_law(0.5, FASTEST, SLOWEST, MODES)
-        self._table = Table(Need(law, RATE if self._adapt else 0.0))
+        gone = [self.__dict__.get(part) for part in ("_values", "_keys", "_slots")]  # finalizers, too, come last
+        table = Table(Need(power_law(0.5, FASTEST, SLOWEST, MODES), RATE if self._adapt else 0.0))
+        ghosts, marks = Ghosts(), array("Q")
         self._slots: dict[K, int] = {}
         self._keys: list[Any] = []
         self._values: list[Any] = []
-        self._marks = array("Q")
-        self._ghosts = Ghosts()
-        self._bytes = 0
-        self._torn = False
+        self._table, self._ghosts, self._marks, self._bytes, self._torn = table, ghosts, marks, 0, False
         del gone
 
     def _alone(self) -> Any:
@@ -336,7 +333,7 @@ class Cache(MutableMapping[K, V]):
         while self._bytes > self._capacity:
             slot = self._table.weakest(newcomer)
             mark = self._marks[slot]
-            gone.append(self._leave(slot))
+            gone += (self._keys[slot], self._leave(slot))
             self._evictions += 1
             self._table.let_go(slot)
             twin = self._ghosts.find(mark)  # of another key with the same hash
@@ -369,6 +366,7 @@ class Cache(MutableMapping[K, V]):
 
     def _erase(self, slot: int | None, ghost: int) -> tuple[object, bool]:
         found: object = MISSING
+        key = None if slot is None else self._keys[slot]  # so that its finalizer comes last
         if slot is not None:
             found = self._leave(slot)
             self._table.free(slot)
@@ -376,6 +374,7 @@ class Cache(MutableMapping[K, V]):
             self._ghosts.remove(ghost)
             self._table.free(ghost)
         self._lay_ghosts()
+        del key
         return found, ghost != NONE
 
     def __repr__(self) -> str:

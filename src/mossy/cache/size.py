@@ -66,5 +66,16 @@ def _parts(one: Any) -> Any:
         return one
     if isinstance(one, partial):
         return (one.args, one.keywords)
+    if hasattr(one, "nbytes"):
+        return ()
+    slots = [name for kind in type(one).__mro__ for name in _slots_of(kind)]
     held = getattr(one, "__dict__", None)
-    return (held,) if isinstance(held, Mapping) and not hasattr(one, "nbytes") else ()
+    return [*(getattr(one, name, None) for name in slots), *((held,) if isinstance(held, Mapping) else ())]
+
+
+def _slots_of(kind: type) -> list[str]:
+    """Return the attributes that a class keeps in slots, by the names that they have on its objects."""
+    named = kind.__dict__.get("__slots__", ())
+    names = [named] if isinstance(named, str) else list(named)
+    hidden = f"_{kind.__name__.lstrip('_')}"
+    return [f"{hidden}{name}" if name.startswith("__") and not name.endswith("__") else name for name in names]

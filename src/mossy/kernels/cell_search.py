@@ -262,10 +262,14 @@ def _rank(
     share: Any,
     wide: Any,
     product: bool,
-) -> tuple[Array, Array, Array]:
-    """Return how far each cell is, what it holds at best (``-d²``, or a dot product), and a heap of cells by that."""
+) -> tuple[Array, Array, Array, Array]:
+    """Return how far each cell is, how near for the order of visits, what it holds at best, and a heap of cells.
+
+    Nearness and what it holds are ``-d²``, or dot products.
+    """
     n = pages.first.shape[0]
-    gaps, bounds, order = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
+    gaps, near = np.empty(n, np.float32), np.empty(n, np.float32)
+    bounds, order = np.empty(n, np.float32), np.empty(n, np.int32)
     n_open = 0
     for cell in range(n):
         if pages.counts[cell] == 0:
@@ -274,6 +278,7 @@ def _rank(
         if product:
             gaps[cell] = _dot(memories.centres[cell], cue)
             bounds[cell] = gaps[cell] + wide * np.sqrt(spread) * length
+            near[cell] = gaps[cell] + np.float32(0.5) * np.sqrt(spread) * length
         else:
             if mask.shape[0] > 0:
                 square = _masked_square(memories.centres[cell], cue, mask)
@@ -283,11 +288,12 @@ def _rank(
             away = np.sqrt(square)
             radius = min(np.sqrt(spread * share), wide * away)  # some lie nearer to the centre than the mean
             bounds[cell] = radius * (2 * wide * away - radius) - square
+            near[cell] = -square
         order[n_open] = cell
         n_open += 1
     for at in range(n_open // 2, -1, -1):
-        _sink(order, bounds, at, n_open)
-    return gaps, bounds, order[:n_open]
+        _sink(order, near, at, n_open)
+    return gaps, near, bounds, order[:n_open]
 
 
 @compiled()
@@ -337,15 +343,17 @@ def _search_one(
     whole[: cue.shape[0]] = cue
     rotate(whole, memories.signs)
     step, length = _planes(whole, levels, planes)
-    gaps, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product)
+    gaps, near, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product)
     n_open, looked, k = order.shape[0], 0, best.shape[0]
-    while n_open > 0 and looked < limit and bounds[order[0]] >= level[CUT]:
+    while n_open > 0 and looked < limit:
         if tally[VISITED] >= visits and 2 * (tally[VISITED] - tally[IMPROVED]) > visits and tally[BEST] == k:
             break
         cell = order[0]
         n_open -= 1
         order[0] = order[n_open]
-        _sink(order, bounds, 0, n_open)
+        _sink(order, near, 0, n_open)
+        if bounds[cell] < level[CUT]:
+            continue
         tally[VISITED] += 1
         looked += pages.counts[cell]
         if not ask.product:  # the sketches of a cell are of what leads away from its centre
@@ -380,7 +388,7 @@ def _search_one(
 
 @compiled()
 def promise(pages: Pages, memories: Memories, cues: Array, kind: int, wide: float, promises: Array) -> None:
-    """Write what each cell can hold at best for cues ``(c, d)`` into ``promises (c, C)``, ``-inf`` if it is empty."""
+    """Write how near each cell is to cues ``(c, d)`` into ``promises (c, C)``, ``-inf`` if it is empty."""
     nothing, size = np.empty(0, np.float32), memories.turned.shape[1]
     levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
     for c in range(cues.shape[0]):
@@ -389,10 +397,10 @@ def promise(pages: Pages, memories: Memories, cues: Array, kind: int, wide: floa
         rotate(whole, memories.signs)
         _, length = _planes(whole, levels, planes)
         one, wide32 = np.float32(1), np.float32(wide)
-        _, bounds, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT)
+        _, near, _, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT)
         promises[c] = -np.inf
         for cell in order:
-            promises[c, cell] = bounds[cell]
+            promises[c, cell] = near[cell]
 
 
 @compiled()

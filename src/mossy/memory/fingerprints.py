@@ -63,13 +63,14 @@ class Fingerprints:
     """
 
     def __init__(self) -> None:
-        self._runs = [
-            NOTHING,
-            NOTHING,
-        ]  # the rows of the first are before those of the second, and these before the dict
+        self._multipliers = np.empty(0, np.uint64)
+        self._begin()
+
+    def _begin(self) -> None:
+        # The rows of the first are before those of the second, and these before the dict.
+        self._runs = [NOTHING, NOTHING]
         self._recent: dict[int, list[int]] = {}
         self._seen = 0
-        self._multipliers = np.empty(0, np.uint64)
 
     def find(self, patterns: Patterns, keys: Patterns) -> list[list[int]]:
         """Return for each pattern the rows of ``keys`` that may be equal to it, rising; these are all there are."""
@@ -127,9 +128,16 @@ class Fingerprints:
 
     def _see(self, keys: Patterns) -> None:
         """Take in the rows that came since the last time."""
-        first = self._seen
-        if first == len(keys):
+        if self._seen == len(keys):
             return
+        try:
+            self._catch_up(keys)
+        except BaseException:  # an interruption: what is asked next is hashed anew
+            self._begin()
+            raise
+
+    def _catch_up(self, keys: Patterns) -> None:
+        first = self._seen
         hashes = self._hash(keys[first:])
         last = first - len(self._runs[0].rows) - len(self._runs[1].rows)
         if last + len(hashes) > RECENT:

@@ -18,6 +18,7 @@ from mossy.memory.durable import Durable
 from mossy.memory.fingerprints import Fingerprints
 from mossy.memory.payloads import OnDisk
 from mossy.memory.short_term import NONE
+from mossy.memory.undisturbed import undisturbed
 from mossy.pathway import Links
 from mossy.pathway.vector import as_pathway
 from mossy.strength import Strengths
@@ -254,15 +255,16 @@ class Store:
         place = np.full(self.index.rows, -1, np.intp)
         place[kept] = np.arange(len(kept))
         fresh = [(column, column.rows[kept]) for part in self._parts() for column in part.columns()]
-        for column, rows in fresh:  # nothing is allocated from here on
-            column.put(rows)
-        self.catalog.payloads.keep(kept)
-        self.short.rows = place[self.short.rows]
-        self.vector.moved(place)
-        self.index.compacted()
-        if self.links is not None:
-            self.links.moved(place)
-        self.fingerprints.moved(place)
+        with undisturbed():  # half moved, rows of one memory would stand beside those of another
+            for column, rows in fresh:
+                column.put(rows)
+            self.catalog.payloads.keep(kept)
+            self.short.rows = place[self.short.rows]
+            self.vector.moved(place)
+            self.index.compacted()
+            if self.links is not None:
+                self.links.moved(place)
+            self.fingerprints.moved(place)
 
     @property
     def nbytes(self) -> int:

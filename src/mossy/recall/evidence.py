@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mossy.pathway import Links
-from mossy.pathway.vector import Fading, Vector
+from mossy.pathway.vector import Exact, Fading, Vector
 from mossy.similarity import Cues
 from mossy.strength import Strengths
 from mossy.substrate.index import Index
 
 __all__ = ["DEEPEST", "Evidence", "Settings", "gather", "prior"]
 
+EXACT = Exact()
 HEAVY = 0.02  # δ from which strengths take part in the search
 DEEPEST = 20.0  # L: strengths that lie further apart than exp(L/2) count as no further
 
@@ -110,6 +111,8 @@ def gather(
     """
     reach = index.separation.reach(len(index))
     fading = _fading(strengths, settings.delta, now)
+    if fading is None and settings.delta >= HEAVY:
+        vector = EXACT  # what strengths may still change is more than other pathways can keep
     which, rows = vector.find(index, cues, reach / index.beta, settings.delta, k, fading)
     fit = index.exact(cues, which, rows)
     linked = np.zeros(len(rows))

@@ -307,3 +307,40 @@ def test_an_interrupted_catching_up_sketches_no_row_twice(monkeypatch):
             found(vector, index, cues)
     assert share(vector, index, cues) >= FINDS["sketch"]
     assert vector._cells.sketches == 2500
+
+
+@pytest.mark.parametrize("similarity", list(KINDS))
+def test_cues_that_know_few_entries_are_compared_with_all(similarity):
+    keys, cues = clustered(18, 3000)
+    index, vector = Index(similarity, "winner"), as_pathway("sketch")
+    index.write(keys)
+    for n in (1, 4, 16):
+        assert share(vector, index, cues, np.arange(D)[None] < np.full((len(cues), 1), n)) == 1.0
+    units = Index(similarity, "winner")
+    units.write(keys * np.geomspace(0.01, 1000, D).astype(np.float32))
+    assert share(as_pathway("sketch"), units, cues * np.geomspace(0.01, 1000, D)) == 1.0
+
+
+@pytest.mark.parametrize("pathway", ["sketch", "graph"])
+def test_strengths_far_apart_are_weighed_among_all(pathway):
+    if pathway == "graph":
+        pytest.importorskip("usearch")
+    keys, cues = clustered(19, 6000)
+    found = {}
+    for name in ("exact", pathway):
+        clock = mossy.Steps()
+        memory = mossy.Memory(pathway=name, similarity="cosine", delta=0.5, clock=clock)
+        memory.store(keys[:5800])
+        clock.advance(10**8)
+        memory.reinforce(memory.store(keys[5800:]), 1000.0)
+        found[name] = memory.recall(cues, reinforce=False).ids
+    assert (found["exact"] == found[pathway]).all()
+
+
+def test_data_without_neighbourhoods():
+    keys = np.random.default_rng(20).normal(size=(8000, 64)).astype(np.float32)
+    cues = np.random.default_rng(21).normal(size=(30, 64))
+    for similarity in KINDS:
+        index, vector = Index(similarity, "winner"), as_pathway("sketch")
+        index.write(keys)
+        assert share(vector, index, cues) >= 0.85

@@ -17,8 +17,9 @@ FEWEST = 320  # sketches that a cell may hold, at least
 FILLED = 0.5  # of what a cell may hold, when cells are learned for many patterns
 SAMPLE = 40  # patterns a cell from which cells are learned
 LESSONS = 4  # times that cells learn from the sample
+HALVED = 256  # members from which the halves are learned, at most
 HALVING = 4  # times that two halves of a cell learn from it
-AROUND = 8  # cells around one that is split, whose members may go to the halves
+AROUND = 3  # cells around one that is split, whose members may go to the halves
 UNEVEN = 16  # a half is at least one in so many
 GROUPED = 256  # cells from which they are found by groups
 GROUPINGS = 4  # times that groups learn from the cells
@@ -256,6 +257,7 @@ def _nearest(patterns: Floats, centres: Floats) -> Rows:
 
 def _halve(patterns: Floats) -> Floats | None:
     """Return the centres ``(2, d)`` of two halves; None if the patterns are too much alike, or a half is too small."""
+    patterns = patterns[:: -(-len(patterns) // HALVED)]
     start = ((patterns - patterns.mean(axis=0)) ** 2).sum(axis=1).argmax()
     far = ((patterns - patterns[start]) ** 2).sum(axis=1).argmax()
     centres = patterns[[start, far]].copy()

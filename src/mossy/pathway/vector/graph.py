@@ -75,7 +75,9 @@ class Graph(Vector):
         if self._seen < index.rows:
             rows = np.flatnonzero(~index.dead[self._seen :]) + self._seen
             if len(rows):
-                self._graph.add(rows.astype(np.uint64), index.keys[rows])
+                self._graph.add(
+                    rows.astype(np.uint64), index.keys[rows], threads=1
+                )  # so that the same calls build the same
             self._seen = index.rows
 
     def forget(self, rows: Rows) -> None:

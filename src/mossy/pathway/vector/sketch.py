@@ -22,12 +22,12 @@ EXACT = Exact()
 KINDS = {"euclidean": EUCLIDEAN, "cosine": COSINE, "dot": DOT, "manhattan": MANHATTAN}
 
 AT_ONCE = 16_384  # rows that are sketched at once
-LOOKED = 0.4  # part of the sketches that a recall looks at, at most; real embeddings need it for 97 of 100
-LOOKED_AT_LEAST = 16_384
-SCATTERED = 0.9  # part of the cells that holds the neighbours of a key, from which all sketches are looked at
+LOOKED_AT_LEAST = 16_384  # sketches that a recall may look at
+SPARED = 8  # one in so many cells may be visited while that finds better ones, k/10 times as many for more
+ENTRIES = 24  # entries of about equal variance that a cue has to know; with fewer, every key is compared
 NOTHING = np.empty(0, np.float32)
 HARDER = 3.0  # times as many cells are visited with a mask, or where strengths count
-WIDE = 0.8  # how far the keys of a cell reach towards a cue, in mean radii; at 1 one may be a twin of the cue
+WIDE = 1.2  # how far the keys of a cell may reach towards a cue, in mean radii
 KEPT = 4096  # memories that a cue can find
 MOST = KEPT // 4  # k beyond which every key is compared
 TOGETHER = 8  # cues that are worth a thread
@@ -46,13 +46,12 @@ class Sketch(Vector):
     rotation into D entries, d rounded up to 64. The estimate has no bias, and a standard error of about ``.76 r‖z‖/√D``
     with ``r = ‖k - c‖``.
 
-    A recall visits the cells from the most promising on. Where an estimate and two standard errors reach what the
-    ``k``-th best has so far, the true similarity is computed, under the mask and with the strength. How many cells it
-    visits is learned: as many as hold nearly all neighbours of 48 stored keys, more while it still finds better ones,
-    three times as many with a mask or where strengths count, and ``k/10`` times as many for ``k`` over 10. It looks at
-    two fifths of all sketches (16,384 at least) at most, times the root of these factors, and at all where neighbours
-    turn out to be scattered over all cells. At most 4,096 memories are found for a cue; where more are alike,
-    those no better than the ``k``-th best are left out.
+    A recall visits the cells from the nearest on. Where an estimate and two standard errors reach what the ``k``-th
+    best has so far, the true similarity is computed, under the mask and with the strength. How many cells it visits is
+    learned from the neighbours of 48 stored keys: as many as hold .98 of them, and more while it still finds better
+    ones; where these are many, as many as hold .97 at most. With a mask, or where strengths count, it visits three
+    times as many, and for ``k`` over 10 ``k/10`` times as many. At most 4,096 memories are found for a cue; where more
+    are alike, those no better than the ``k``-th best are left out.
 
     A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
     there were at the last time, the next recall learns all cells again, which takes about 50 µs of CPU time a memory. A
@@ -74,15 +73,16 @@ class Sketch(Vector):
         self._seen = 0
         self._learned = 0  # for how many memories the cells were learned
         self._written = 0  # memories that came since then
-        self._visits = 0
+        self._visits = self._allowed = 0
         self._visits_of = 0  # the number of cells for which it was learned
 
     def find(self, index: Index, cues: Cues, reach: float, slack: float, k: int, fading: Fading | None) -> Pairs:
         """Return pairs that may be among the ``k`` best or within ``reach`` of the best, as far as the sketches show.
 
-        Where every key may be active, ``k`` is over 1,024, or the similarity is one of your own, all keys are compared.
+        All keys are compared where every one may be active, for ``k`` over 1,024, for a similarity of your own, and
+        where a cue knows fewer than 24 entries (of about equal variance).
         """
-        if index.similarity.name not in KINDS or k > MOST or not np.isfinite(reach):
+        if index.similarity.name not in KINDS or k > MOST or not np.isfinite(reach) or _few_entries(index, cues):
             return EXACT.find(index, cues, reach, slack, k, fading)
         which, rows = self._search(self.see(index), index, cues, reach, slack, k, fading)
         if (np.bincount(which, minlength=len(cues.exact)) < k).any():  # cells that were not looked at hold the rest
@@ -104,8 +104,8 @@ class Sketch(Vector):
         memories = self._memories(index, cells, logs)
         harder = max(k / NEIGHBOURS, 1.0) * (HARDER if cues.known is not None or fading is not None else 1.0)
         visits = int(self._visits * harder)
-        looked = 1.0 if self._visits > SCATTERED * len(cells) else min(LOOKED * harder**0.5, 1.0)
-        limit = max(int(looked * len(index)), LOOKED_AT_LEAST)
+        allowed = max(self._allowed * harder**0.5, len(cells) / SPARED * max(k / NEIGHBOURS, 1.0))
+        limit = max(int(allowed / len(cells) * len(index)), LOOKED_AT_LEAST)
         rows, scores = np.empty((c, KEPT), np.int32), np.empty((c, KEPT), np.float32)
         found = np.zeros(c, np.int64)
 
@@ -168,7 +168,7 @@ class Sketch(Vector):
         cues = index.prepare(index.keys[some], None)
         patterns, kind = self._patterns(index, some), KINDS[index.similarity.name]
         memories = self._memories(index, cells, NOTHING)
-        self._visits = learn_visits(index, cells, memories, cues, some, patterns, kind, WIDE)
+        self._visits, self._allowed = learn_visits(index, cells, memories, cues, some, patterns, kind, WIDE)
         self._visits_of = len(cells)
 
     @staticmethod
@@ -219,6 +219,14 @@ def unit(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return patterns ``(c, d)`` with the length 1; those of zeros stay."""
     length = np.sqrt(np.einsum("cd,cd->c", patterns, patterns))[:, None]
     return patterns / np.where(length > 0, length, 1)
+
+
+def _few_entries(index: Index, cues: Cues) -> bool:
+    """Say whether a cue knows too few entries for sketches, counted by how evenly they vary: ``(Σ v)²/Σ v²``."""
+    variance = index.statistics().of_entries("variance")
+    known = np.ones((1, len(variance))) if cues.known is None else cues.known
+    total, squares = known @ variance, known @ variance**2
+    return bool((total**2 < ENTRIES * squares).any())
 
 
 def _share(index: Index, known: NDArray[np.float64]) -> NDArray[np.float64]:

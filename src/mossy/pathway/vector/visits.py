@@ -15,7 +15,8 @@ __all__ = ["ASKED", "NEIGHBOURS", "learn_visits"]
 AT_ONCE = 8  # keys asked for at once
 ASKED = 48  # stored keys that are asked for
 NEIGHBOURS = 10  # of each, besides itself
-FOUND = 0.985  # which part of them shall lie in the cells that are visited
+FOUND = 0.98  # which part of them shall lie in the cells that are visited
+ALLOWED = 0.97  # which part shall lie in those that may be visited at most, where they are many
 
 Rows = NDArray[np.intp]
 
@@ -29,8 +30,8 @@ def learn_visits(
     patterns: NDArray[np.float32],
     kind: int,
     wide: float,
-) -> int:
-    """Return how many cells, from the most promising on, hold nearly all of the nearest neighbours of some keys.
+) -> tuple[int, int]:
+    """Return how many cells, from the nearest on, hold ``FOUND`` and ``ALLOWED`` of the neighbours of some keys.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def learn_visits(
             near = np.argpartition(-mine, min(NEIGHBOURS, len(mine)) - 1)[:NEIGHBOURS]
             near = near[mine[near] > -np.inf]
             before.append((promises[i] > promises[i, cell_of[near]][:, None]).sum(axis=1))
-    return 1 + int(np.quantile(np.concatenate(before), FOUND))
+    cells_before = np.concatenate(before)
+    return 1 + int(np.quantile(cells_before, FOUND)), 1 + int(np.quantile(cells_before, ALLOWED))
 
 
 def _cell_of(index: Index, cells: Cells) -> Rows:
