@@ -74,7 +74,8 @@ class Sketch(Vector):
         self._learned = 0  # for how many memories the cells were learned
         self._written = 0  # memories that came since then
         self._visits = self._allowed = 0
-        self._visits_of = 0  # the number of cells for which it was learned
+        self._visits_of = 0  # the number of cells for which it was learned,
+        self._visits_at = 0  # and what was written until then
 
     def find(self, index: Index, cues: Cues, reach: float, slack: float, k: int, fading: Fading | None) -> Pairs:
         """Return pairs that may be among the ``k`` best or within ``reach`` of the best, as far as the sketches show.
@@ -149,7 +150,7 @@ class Sketch(Vector):
         self._written += len(new)
         if not len(cells) or self._written > max(BULK, self._learned):
             new = index.alive()
-            self._learned, self._written = len(new), 0
+            self._learned, self._written, self._visits_of = len(new), 0, 0
             some = new[np.linspace(0, len(new) - 1, min(len(new), SAMPLE)).astype(np.intp)]
             cells.learn(self._patterns(index, some), len(new))
         for first in range(0, len(new), AT_ONCE):
@@ -158,7 +159,8 @@ class Sketch(Vector):
         self._seen = index.rows
         if len(new):
             self._split(index, cells)
-        if not self._visits_of * 4 // 5 < len(cells) <= self._visits_of * 5 // 4:
+        often = self._written - self._visits_at > max(BULK, cells.sketches // 4)
+        if often or not self._visits_of * 4 // 5 < len(cells) <= self._visits_of * 5 // 4:
             self._learn_visits(index, cells)
         return cells
 
@@ -169,7 +171,7 @@ class Sketch(Vector):
         patterns, kind = self._patterns(index, some), KINDS[index.similarity.name]
         memories = self._memories(index, cells, NOTHING)
         self._visits, self._allowed = learn_visits(index, cells, memories, cues, some, patterns, kind, WIDE)
-        self._visits_of = len(cells)
+        self._visits_of, self._visits_at = len(cells), self._written
 
     @staticmethod
     def _memories(index: Index, cells: Cells, logs: NDArray[np.float32]) -> Memories:
