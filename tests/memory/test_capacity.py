@@ -14,6 +14,7 @@ from mossy.errors import FullMemory, InvalidParameter
 from mossy.memory import capacity as module
 from mossy.memory.capacity import limit_of
 from mossy.memory.configuration import Configuration
+from mossy.pathway.vector import sketch as sketch_module
 
 D = 16
 POOL = np.random.default_rng(0).normal(size=(600, D)).astype(np.float32)
@@ -32,6 +33,12 @@ def holds(memory: Memory) -> None:
     stats = memory.stats()
     assert stats.bytes <= stats.capacity_bytes
     assert stats.fits is None or stats.memories <= stats.fits
+
+
+@pytest.fixture(autouse=True)
+def short_patterns_are_sketched(monkeypatch):
+    """Let sketches be made of patterns of few entries, too."""
+    monkeypatch.setattr(sketch_module, "ENTRIES", 1)
 
 
 class TestBytes:
