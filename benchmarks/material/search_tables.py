@@ -83,10 +83,10 @@ def cost(results: Results) -> str:
 
 def search(results: Results, kind: str) -> str:
     """Compare indexes at equal recall: time, writing, bytes, with strengths and with half of the cue."""
-    rows = []
+    rows, missing = [], []
     for name, found in results["search"]["result"][kind]["indexes"].items():
         if "failed" in found:
-            rows.append((name, found["failed"], *("–" for _ in range(8))))
+            missing.append(name)
             continue
         late = "" if found["reached"] else " (not .95)"
         one, two, removed = found["1 thread"], found["2 threads"], found["remove"]
@@ -115,7 +115,8 @@ def search(results: Results, kind: str) -> str:
         "delete ms",
         "bytes an item",
     )
-    return markdown((*head, "strengths: recall, ms", "half known: recall, ms"), rows)
+    table = markdown((*head, "strengths: recall, ms", "half known: recall, ms"), rows)
+    return f"{table}\n\nNot measured in this run: {', '.join(missing)}." if missing else table
 
 
 def _timed(cell: tuple[str, float, float, float | None]) -> tuple[str, ...]:
