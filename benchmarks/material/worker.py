@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from material.indexes import Peer
 from material.timing import rounded
 
-__all__ = ["anonymous_bytes", "answer", "gauge", "in_worker", "job_given", "latencies", "use_cores"]
+__all__ = ["anonymous_bytes", "answer", "gauge", "in_worker", "job_given", "latencies", "throughput", "use_cores"]
 
 MARK = "result: "
 CORES = sorted(os.sched_getaffinity(0))
