@@ -1,0 +1,16 @@
+"""Estimators for scikit-learn whose fitted state is a memory: they learn in one pass, and forget exactly."""
+
+from __future__ import annotations
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    from mossy.errors import MissingExtra
+
+    raise MissingExtra("scikit-learn", "learn") from error
+
+from mossy.learn.classifier import MemoryClassifier
+from mossy.learn.novelty import NoveltyDetector
+from mossy.learn.regressor import MemoryRegressor
+
+__all__ = ["MemoryClassifier", "MemoryRegressor", "NoveltyDetector"]

@@ -1,0 +1,249 @@
+"""What the classifier and the regressor share: which substrate holds the examples, and how they are forgotten."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from mossy.arrays import as_bytes
+from mossy.encode import Dentate
+from mossy.errors import CannotForget, UnknownMemory
+from mossy.learn.remembered import Remembered
+from mossy.learn.superposed import BLOCK, Superposed
+
+__all__ = ["MemoryEstimator"]
+
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+FEWEST = 8  # units of a matrix
+OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
+FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
+
+
+class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
+    """An estimator whose fitted state is a memory of examples, each its own or all superposed."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "substrate": [StrOptions({"auto", "index", "matrix"})],
+        "encoder": [None, HasMethods(["fit", "transform"]), HasMethods(["partial_fit", "transform"])],
+        "units": [Interval(Integral, FEWEST, None, closed="left")],
+        "ridge": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "neighbours": [Interval(Integral, 1, None, closed="left")],
+        "beta": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "budget": [None, str, Interval(Integral, 1, None, closed="left")],
+        "keep_examples": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    _remembered: Remembered | None
+    _superposed: Superposed | None
+
+    # --- what a kind of target decides -----------------------------------------------------------
+
+    @abstractmethod
+    def _empty(self) -> Remembered:
+        """Return a memory of no examples, for targets of this kind."""
+
+    @abstractmethod
+    def _values(self, targets: NDArray[Any]) -> Floats:
+        """Return the values ``(n, m)`` that a matrix learns for targets."""
+
+    @abstractmethod
+    def _outputs(self) -> int:
+        """Return how many entries a value has."""
+
+    @abstractmethod
+    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+        """Return the rows to keep so that at most ``most`` are left, or raise ``ValueError``."""
+
+    # --- learn -----------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Know nothing."""
+        self._validate_params()
+        self._remembered = self._superposed = None
+        self._next = self._seen = 0
+        for name in ("encoder_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _started(self) -> bool:
+        return hasattr(self, "_seen")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._started() and self._seen > 0
+
+    def _checked(self, X: Any, reset: bool, **arguments: Any) -> Any:
+        """Return ``X``, in float32 if it is that or short integers, else float64, with ``y`` if it is given."""
+        kind = getattr(X, "dtype", np.dtype(object))
+        short = isinstance(kind, np.dtype) and kind.kind in "biu" and kind.itemsize <= 2
+        dtype = [np.float32, np.float64] if short else [np.float64, np.float32]
+        return validate_data(self, X, reset=reset, dtype=dtype, **arguments)
+
+    def _features(self, X: NDArray[Any], y: Any = None, first: bool = False) -> NDArray[Any]:
+        """Return what the encoder makes of ``X``; with ``first`` it is fitted on it, and fixed from then on."""
+        if self.encoder is None:
+            return X
+        if first:
+            self.encoder_ = clone(self.encoder)
+            (self.encoder_.fit if hasattr(self.encoder_, "fit") else self.encoder_.partial_fit)(X, y)
+        made = self.encoder_.transform(X)
+        return np.asarray(check_array(made, dtype=[np.float32, np.float64], input_name="encoded X"))
+
+    def _learn(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
+        """Write examples, whose features and targets are checked."""
+        ids = np.arange(self._next, self._next + len(features))
+        if self._remembered is None and self._superposed is None:
+            if self.substrate == "matrix":
+                self._superposed = self._matrix(features)
+            if self.substrate != "matrix" or self.keep_examples:
+                self._remembered = self._empty()
+        if self._superposed is not None:
+            self._superpose(self._superposed, features, targets)
+        if self._remembered is not None:
+            self._remembered.write(features, targets, ids)
+        self._next += len(features)
+        self._seen += len(features)
+        self.last_ids_ = ids
+        self._keep_within()
+
+    def _superpose(self, superposed: Superposed, features: NDArray[Any], targets: NDArray[Any], sign: int = 1) -> None:
+        superposed.write(features, self._values(targets), targets if superposed.per_class else None, sign)
+
+    def _matrix(self, features: NDArray[Any]) -> Superposed:
+        """Return an empty matrix for features like these."""
+        d = features.shape[1]
+        ridge = None if self.ridge == "auto" else float(self.ridge)
+        per_class = bool(getattr(self, "per_class", False))
+        if self.encoder is not None:
+            return Superposed(None, d, self._outputs(), ridge, None, per_class)
+        units, block = self._room(d)
+        mean, scale = _scaling(features)
+        dentate = Dentate(d, units, seed=int(self.random_state), mean=mean, scale=scale)
+        return Superposed(dentate, d, self._outputs(), ridge, block, per_class)
+
+    def _room(self, d: int) -> tuple[int, int]:
+        """Return how many units a matrix has, and how many rows may wait, within the budget."""
+        if self.budget is None:
+            return int(self.units), BLOCK
+        budget = as_bytes(self.budget, "budget")
+        outputs = max(self._outputs(), OUTPUTS)
+        block = int(min(BLOCK, max(16, (budget / 8) ** 0.5 // 64)))
+        a, b = 8.0, 8 * (2 + 2 * outputs) + 4 * block + 20 * (d + 1)
+        units = int((-b + (b * b + 4 * a * (budget - 16 * outputs * block)) ** 0.5) / (2 * a)) if budget > b else 0
+        if units < FEWEST:
+            raise ValueError(f"budget={self.budget!r} is too small: a matrix of {FEWEST} units does not fit.")
+        return min(units, int(self.units)), block
+
+    def _most_bytes(self) -> float:
+        """Return how many bytes examples of their own may take before they are superposed."""
+        given = np.inf if self.budget is None else as_bytes(self.budget, "budget")
+        if self.substrate == "index" or self._remembered is None:
+            return given
+        units = self.units if self.encoder is None else self._remembered.keys.shape[1]
+        return float(min(given, 8.0 * (units + 1) ** 2))
+
+    def _keep_within(self) -> None:
+        """Superpose or consolidate examples that take more than they may."""
+        remembered = self._remembered
+        if remembered is None or remembered.nbytes <= self._most_bytes():
+            return
+        if self.substrate == "auto" and self._superposed is None:
+            superposed = self._matrix(remembered.keys)
+            self._superpose(superposed, remembered.keys, remembered.targets)
+            self._superposed = superposed
+            if not self.keep_examples:
+                self._remembered = None
+        elif self._superposed is None and self.budget is not None:
+            budget = self._most_bytes()
+            each = remembered.nbytes / len(remembered)
+            kept = self._consolidate(remembered, int(budget / each))
+            remembered.remove(np.setdiff1d(np.arange(len(remembered)), kept))
+
+    # --- forget ----------------------------------------------------------------------------------
+
+    def _forget_rows(self, rows: Rows) -> NDArray[Any]:
+        """Forget these rows of the examples, also where they are superposed, and return their targets."""
+        remembered = self._of_their_own("id")
+        rows = np.unique(rows)
+        targets = remembered.targets[rows].copy()
+        if self._superposed is not None:
+            self._superpose(self._superposed, remembered.keys[rows].copy(), targets, -1)
+        remembered.remove(rows)
+        self._seen -= len(rows)
+        return targets
+
+    def _check_named(self, X: Any, classes: Any, ids: Any) -> None:
+        """Hold ``forget`` to one way of naming examples."""
+        check_is_fitted(self)
+        if sum(given is not None for given in (X, classes, ids)) != 1:
+            raise ValueError("forget: give X (and y), or classes, or ids.")
+
+    def _of_their_own(self, by: str) -> Remembered:
+        if self._remembered is None:
+            raise CannotForget(
+                f"forget: examples are superposed and not kept, so none can be found by {by}. Use keep_examples=True, "
+                "or give X and y."
+            )
+        return self._remembered
+
+    def _subtract(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
+        """Take examples out of the sums, or raise ``UnknownMemory``; they are kept nowhere else."""
+        if self._superposed is None:
+            raise UnknownMemory("forget: nothing is remembered; nothing was forgotten.")
+        after = self._superposed.copy()
+        self._superpose(after, features, targets, -1)
+        if not after.possible():
+            raise UnknownMemory("forget: X holds what cannot have been learned here; nothing was forgotten.")
+        self._superposed = after
+        self._seen -= len(features)
+
+    # --- what is known of it ---------------------------------------------------------------------
+
+    @property
+    def substrate_(self) -> str:
+        """What holds the examples: ``"index"`` or ``"matrix"``."""
+        check_is_fitted(self)
+        return "index" if self._superposed is None else "matrix"
+
+    @property
+    def ids_(self) -> NDArray[np.int64]:
+        """The ids of the examples that are remembered one by one, in the order in which they came."""
+        check_is_fitted(self)
+        if self._remembered is None:
+            raise AttributeError("ids_: examples are superposed and not kept. Use keep_examples=True.")
+        return self._remembered.ids.copy()
+
+    @property
+    def nbytes_(self) -> int:
+        """Bytes of the fitted state, without an encoder of yours."""
+        check_is_fitted(self)
+        return sum(part.nbytes for part in (self._remembered, self._superposed) if part is not None)
+
+    def _cues(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the features of ``X`` to be read."""
+        check_is_fitted(self)
+        return self._features(self._checked(X, reset=False))
+
+
+def _scaling(features: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and scale of the expansion, rounded so that hardly ever another batch decides otherwise.
+
+    The scale is half the root mean square, as a power of two; the mean is 0 unless it is far from it.
+    """
+    x = features.astype(np.float64)
+    mean, spread = float(x.mean()), float(x.std())
+    if abs(mean) <= FAR * spread:
+        mean = 0.0
+    size = float(np.sqrt(np.square(x - mean).mean()))
+    if size <= 1e-12 * max(1.0, abs(mean)):
+        size = max(abs(mean), 1.0)
+    return mean, float(2.0 ** (np.round(np.log2(size)) - 1))

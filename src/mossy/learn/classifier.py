@@ -1,0 +1,273 @@
+"""A classifier whose fitted state is a memory."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from mossy.errors import CannotForget, UnknownMemory
+from mossy.learn.base import MemoryEstimator
+from mossy.learn.consolidation import herd
+from mossy.learn.posterior import discriminant, shared
+from mossy.learn.remembered import Remembered
+from mossy.learn.sharpness import DOUBTS, sharpnesses, tuned_on
+
+__all__ = ["MemoryClassifier"]
+
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+@final
+class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
+    """Learns examples in one pass, in any order, with new classes at any time, and forgets them exactly."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **MemoryEstimator._parameter_constraints,
+        "per_class": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        substrate: str = "auto",
+        *,
+        encoder: Any = None,
+        units: int = 1000,
+        ridge: float | str = "auto",
+        neighbours: int = 32,
+        beta: float | str = "auto",
+        budget: int | str | None = None,
+        keep_examples: bool = False,
+        per_class: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.substrate = substrate
+        self.encoder = encoder
+        self.units = units
+        self.ridge = ridge
+        self.neighbours = neighbours
+        self.beta = beta
+        self.budget = budget
+        self.keep_examples = keep_examples
+        self.per_class = per_class
+        self.random_state = random_state
+
+    classes_: NDArray[Any]
+    _labels: NDArray[Any]
+    _declared: NDArray[Any]
+    _counts: NDArray[np.int64]
+
+    # --- learn -----------------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> MemoryClassifier:
+        """Forget all, then learn examples ``X (n, d)`` of the classes ``y (n,)``."""
+        self._forget_all()
+        return self.partial_fit(X, y)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> MemoryClassifier:
+        """Learn examples beside those that are known.
+
+        Parameters
+        ----------
+        X, y
+            ``(n, d)`` and the class of each, ``(n,)``. Classes may be new.
+        classes
+            Classes that are to count from now on, whether they have examples or not. Not needed.
+        """
+        if not self._started():
+            self._forget_all()
+        first = self._next == 0
+        x, labels = self._checked(X, first, y=y)
+        check_classification_targets(labels)
+        declared = [] if classes is None else [np.asarray(classes)]
+        named = unique_labels(*([self._labels] if len(self._labels) else []), labels, *declared)
+        features = self._features(x, labels, first)
+        self._name_classes(named)
+        if declared:
+            self._declared = unique_labels(*([self._declared] if len(self._declared) else []), *declared)
+        codes = self._codes(labels)
+        self._counts += np.bincount(codes, minlength=len(self._counts))
+        self._learn(features, codes)
+        return self
+
+    def _forget_all(self) -> None:
+        self._begin()
+        self._labels = np.empty(0)
+        self._declared = np.empty(0)
+        self._counts = np.empty(0, np.int64)
+
+    def _name_classes(self, labels: NDArray[Any]) -> None:
+        """Know these classes, which are all that there are, in order; the old ones get new numbers."""
+        if not len(self._labels):
+            self._labels, self._counts = labels, np.zeros(len(labels), np.int64)
+        elif len(labels) > len(self._labels):
+            place = np.searchsorted(labels, self._labels)
+            counts = np.zeros(len(labels), np.int64)
+            counts[place] = self._counts
+            self._renumber(place, len(labels))
+            self._labels, self._counts = labels, counts
+        self.classes_ = self._labels
+
+    def _renumber(self, place: Rows, m: int) -> None:
+        """Give class ``i`` the number ``place[i]`` of ``m``; -1 for a class that is gone."""
+        if self._remembered is not None:
+            self._remembered.retarget(place[self._remembered.targets])
+        if self._superposed is not None:
+            self._superposed.renumber(place, m)
+
+    def _codes(self, y: NDArray[Any]) -> Rows:
+        return np.searchsorted(self._labels, y)
+
+    def _empty(self) -> Remembered:
+        return Remembered((), np.intp)
+
+    def _values(self, targets: NDArray[Any]) -> Floats:
+        return np.asarray(np.eye(len(self._labels))[targets])
+
+    def _outputs(self) -> int:
+        return len(self._labels)
+
+    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+        return herd(remembered.keys, remembered.targets, most)
+
+    # --- forget ----------------------------------------------------------------------------------
+
+    def forget(
+        self,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        ids: ArrayLike | None = None,
+    ) -> MemoryClassifier:
+        """Forget examples as if they had never been seen: those of ``X`` and ``y``, of ``classes``, or of ``ids``."""
+        self._check_named(X, classes, ids)
+        if X is not None:
+            self._forget_pairs(X, y)
+        elif ids is not None:
+            self._uncount(self._forget_rows(self._of_their_own("id").of_ids(ids)))
+        else:
+            self._forget_classes(np.atleast_1d(np.asarray(classes)))
+        return self
+
+    def _forget_pairs(self, X: Any, y: Any) -> None:
+        if y is None:
+            if self._remembered is None:
+                raise CannotForget("forget: examples are superposed; say with y which class each had.")
+            X = self._checked(X, False)
+            codes = None
+        else:
+            X, y = self._checked(X, False, y=y)
+            unknown = np.setdiff1d(y, self._labels)
+            if len(unknown):
+                raise UnknownMemory(f"forget: nothing of class {unknown[0]!r} is known; nothing was forgotten.")
+            codes = self._codes(y)
+        features = self._features(X)
+        if self._remembered is not None:
+            rows = self._remembered.of_pairs(features.astype(np.float32), codes)
+            self._uncount(self._forget_rows(rows))
+            return
+        if codes is None:
+            return
+        if (np.bincount(codes, minlength=len(self._counts)) > self._counts).any():
+            raise UnknownMemory("forget: more examples of a class were given than are known; nothing was forgotten.")
+        self._subtract(features, codes)
+        self._uncount(codes)
+
+    def _forget_classes(self, classes: NDArray[Any]) -> None:
+        unknown = np.setdiff1d(classes, self._labels)
+        if len(unknown):
+            raise UnknownMemory(f"forget: nothing of class {unknown[0]!r} is known; nothing was forgotten.")
+        codes = self._codes(np.unique(classes))
+        if len(self._declared):
+            self._declared = np.setdiff1d(self._declared, classes)
+        if self._remembered is not None:
+            self._uncount(self._forget_rows(np.flatnonzero(np.isin(self._remembered.targets, codes))), codes)
+        elif self._superposed is not None and self._superposed.per_class:
+            gone = np.repeat(codes, self._counts[codes])
+            self._superposed.drop(codes)
+            self._seen -= len(gone)
+            self._uncount(gone, codes)
+        else:
+            raise CannotForget(
+                "forget: which examples belong to a class is not kept. Use per_class=True or keep_examples=True, or "
+                "give X and y."
+            )
+
+    def _uncount(self, codes: NDArray[Any], gone: NDArray[Any] | None = None) -> None:
+        """Count these classes down, and know those no more that nothing is left of, and ``gone``."""
+        self._counts -= np.bincount(codes, minlength=len(self._counts))
+        if self._seen == 0:
+            self._forget_all()
+            return
+        kept = (self._counts > 0) | np.isin(self._labels, self._declared)
+        if gone is not None:
+            kept[gone] = False
+        if not kept.all():
+            self._renumber(np.where(kept, np.cumsum(kept) - 1, -1), int(kept.sum()))
+            self._labels, self._counts = self._labels[kept], self._counts[kept]
+        self.classes_ = self._labels
+
+    # --- recall ----------------------------------------------------------------------------------
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Return the probability of each class of ``classes_``, ``(n, n_classes)``."""
+        cues = self._cues(X)
+        return self._by_matrix(cues) if self._superposed is not None else self._by_index(cues)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable class of each, ``(n,)``."""
+        found = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self._labels[found])
+
+    def _by_matrix(self, cues: NDArray[Any]) -> Floats:
+        log = self._log_posterior(cues)
+        log -= log.max(axis=1, keepdims=True)
+        np.exp(log, out=log)
+        log /= log.sum(axis=1, keepdims=True)
+        found = np.zeros((len(cues), len(self._labels)))
+        found[:, self._counts > 0] = log
+        return found
+
+    def _log_posterior(self, cues: NDArray[Any]) -> Floats:
+        superposed = self._superposed
+        if superposed is None:
+            raise AttributeError("the substrate is an index")
+        if superposed.tuned is None:
+            superposed.tuned = discriminant(superposed.solve(), self._counts)
+        return superposed.read(cues, superposed.tuned.weights, superposed.tuned.intercept)
+
+    def _by_index(self, cues: NDArray[Any]) -> Floats:
+        remembered = self._of_their_own("id")
+        if remembered.tuned is None:
+            remembered.tuned = self._tune(remembered)
+        sharpness, doubt = remembered.tuned
+        rows, gaps = remembered.nearest(cues, int(self.neighbours))
+        return self._vote(remembered, rows, remembered.activity(gaps, sharpness), doubt)
+
+    def _vote(self, remembered: Remembered, rows: Rows, activity: Floats, doubt: float) -> Floats:
+        m = len(self._labels)
+        at = remembered.targets[rows] + m * np.arange(len(rows))[:, None]
+        votes = np.bincount(at.ravel(), activity.ravel(), m * len(rows)).reshape(-1, m).astype(np.float64)
+        return shared(votes, 1 / np.square(activity).sum(axis=1), doubt)
+
+    def _tune(self, remembered: Remembered) -> tuple[float, float]:
+        """Return sharpness and doubt: those by which examples are best told by the others."""
+        rows = tuned_on(remembered.keys)
+        rows = rows[self._counts[remembered.targets[rows]] > 1]
+        if not len(rows):
+            return sharpnesses(remembered, self.beta, None)[0], 1.0
+        near, gaps = remembered.nearest(remembered.keys[rows], int(self.neighbours), rows)
+        right = remembered.targets[rows]
+        best = (np.inf, 0.0, 0.0)
+        for sharpness in sharpnesses(remembered, self.beta, gaps):
+            activity = remembered.activity(gaps, sharpness)
+            for doubt in DOUBTS:
+                p = self._vote(remembered, near, activity, doubt)
+                loss = float(-np.log(p[np.arange(len(rows)), right]).mean())
+                best = min(best, (loss, sharpness, doubt))
+        return best[1], best[2]

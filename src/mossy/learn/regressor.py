@@ -1,0 +1,152 @@
+"""A regressor whose fitted state is a memory."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+
+from mossy.errors import CannotForget, UnknownMemory
+from mossy.learn.base import MemoryEstimator
+from mossy.learn.consolidation import herd
+from mossy.learn.remembered import Remembered
+from mossy.learn.sharpness import sharpnesses, tuned_on
+
+__all__ = ["MemoryRegressor"]
+
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+@final
+class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
+    """Learns examples with numbers to be recalled in one pass, in any order, and forgets them exactly."""
+
+    def __init__(
+        self,
+        substrate: str = "auto",
+        *,
+        encoder: Any = None,
+        units: int = 1000,
+        ridge: float | str = "auto",
+        neighbours: int = 32,
+        beta: float | str = "auto",
+        budget: int | str | None = None,
+        keep_examples: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.substrate = substrate
+        self.encoder = encoder
+        self.units = units
+        self.ridge = ridge
+        self.neighbours = neighbours
+        self.beta = beta
+        self.budget = budget
+        self.keep_examples = keep_examples
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    # --- learn -----------------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> MemoryRegressor:
+        """Forget all, then learn examples ``X (n, d)`` with targets ``y (n,)`` or ``(n, m)``."""
+        self._begin()
+        return self.partial_fit(X, y)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> MemoryRegressor:
+        """Learn examples beside those that are known."""
+        if not self._started():
+            self._begin()
+        first = self._next == 0
+        x, targets = self._with_targets(X, y, first)
+        self._learn(self._features(x, targets, first), targets)
+        return self
+
+    def _with_targets(self, X: Any, y: Any, first: bool) -> tuple[NDArray[Any], Floats]:
+        X, y = self._checked(X, first, y=y, multi_output=True, y_numeric=True)
+        if first:
+            self._shape = y.shape[1:]
+        elif y.shape[1:] != self._shape:
+            raise ValueError(f"y has shape {y.shape}, but {('n', *self._shape)} is expected, as it was seen before.")
+        return X, np.asarray(y, np.float64).reshape(len(y), -1)
+
+    def _empty(self) -> Remembered:
+        return Remembered((self._outputs(),), np.float64)
+
+    def _values(self, targets: NDArray[Any]) -> Floats:
+        return targets
+
+    def _outputs(self) -> int:
+        return int(np.prod(self._shape, dtype=int))
+
+    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+        joint = np.hstack([remembered.keys, remembered.targets])
+        return herd(joint, np.zeros(len(joint), np.intp), most)
+
+    # --- forget ----------------------------------------------------------------------------------
+
+    def forget(
+        self, X: ArrayLike | None = None, y: ArrayLike | None = None, *, ids: ArrayLike | None = None
+    ) -> MemoryRegressor:
+        """Forget examples as if they had never been seen: those of ``X`` and ``y``, or of ``ids``."""
+        self._check_named(X, None, ids)
+        if ids is not None:
+            self._forget_rows(self._of_their_own("id").of_ids(ids))
+        else:
+            x, targets = (self._checked(X, False), None) if y is None else self._with_targets(X, y, False)
+            features = self._features(x)
+            if self._remembered is not None:
+                self._forget_rows(self._remembered.of_pairs(features.astype(np.float32), targets))
+            elif targets is None:
+                raise CannotForget("forget: examples are superposed; say with y which target each had.")
+            elif len(features) > self._seen:
+                raise UnknownMemory("forget: more examples were given than are known; nothing was forgotten.")
+            else:
+                self._subtract(features, targets)
+        if self._seen == 0:
+            self._begin()
+        return self
+
+    # --- recall ----------------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Return what is recalled for each, ``(n,)`` or ``(n, m)`` as the targets were."""
+        cues = self._cues(X)
+        found = self._by_index(cues) if self._superposed is None else self._by_matrix(cues)
+        return np.asarray(found.reshape(len(cues), *self._shape))
+
+    def _by_matrix(self, cues: NDArray[Any]) -> Floats:
+        superposed = self._superposed
+        if superposed is None:
+            raise AttributeError("the substrate is an index")
+        solution = superposed.solve()
+        return superposed.read(cues, solution.weights, solution.intercept)
+
+    def _by_index(self, cues: NDArray[Any]) -> Floats:
+        remembered = self._of_their_own("id")
+        if remembered.tuned is None:
+            remembered.tuned = self._tune(remembered)
+        rows, gaps = remembered.nearest(cues, int(self.neighbours))
+        return _recalled(remembered, rows, remembered.activity(gaps, remembered.tuned))
+
+    def _tune(self, remembered: Remembered) -> float:
+        """Return the sharpness by which examples are best told by the others."""
+        if len(remembered) < 3:
+            return sharpnesses(remembered, self.beta, None)[0]
+        rows = tuned_on(remembered.keys)
+        near, gaps = remembered.nearest(remembered.keys[rows], int(self.neighbours), rows)
+        best = (np.inf, 0.0)
+        for sharpness in sharpnesses(remembered, self.beta, gaps):
+            error = _recalled(remembered, near, remembered.activity(gaps, sharpness)) - remembered.targets[rows]
+            best = min(best, (float(np.square(error).mean()), sharpness))
+        return best[1]
+
+
+def _recalled(remembered: Remembered, rows: Rows, activity: Floats) -> Floats:
+    return np.asarray(np.einsum("ck,ckm->cm", activity, remembered.targets[rows]))

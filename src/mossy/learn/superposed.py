@@ -1,0 +1,304 @@
+r"""All examples superposed in the sums of the projection rule, behind a random expansion.
+
+.. math::  n = \sum 1, \quad s = \sum φ, \quad A = \sum φφ^T, \quad B = \sum vφ^T, \qquad
+           W = B_c (A_c + λI)^{-1}, \quad b = \bar v - W\bar φ
+
+``A_c``, ``B_c`` are the sums about the means, divided by ``n``, so that ``λ`` does not depend on how many examples
+there are and the intercept ``b`` is not shrunk. All sums are of one more unit that always fires.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mossy.encode import Dentate
+from mossy.plasticity import Projection
+
+__all__ = ["STEPS", "Solution", "Superposed", "expansion"]
+
+Floats = NDArray[np.float64]
+
+STEPS = 16  # of a rectified drive of 1: patterns in whole numbers, whose sums are exact in any order
+BLOCK = 256  # rows of patterns up to 255 whose products float32 sums exactly
+LONG_BLOCK = 1024  # rows at once where sums are rounded anyway
+RIDGES = 10.0 ** np.arange(-5.0, 1.25, 0.5)  # λ as a share of the mean variance of a unit
+FIRST = 6  # of RIDGES, tried first
+PROBES = 32  # random vectors that estimate a trace
+
+
+@final
+@dataclass(frozen=True)
+class Solution:
+    """What the sums say.
+
+    Attributes
+    ----------
+    weights, intercept
+        ``W (m, p)`` and ``b (m,)``: the value of a pattern is ``Wφ + b``.
+    leverage
+        The share of an example's own value in what is read for it, on average: degrees of freedom / n.
+    spread
+        ``(m, m)``: the covariance of what is read for the examples.
+    means
+        ``(m, m)``: for one-hot values, what is read on average for the examples of each class, a row each.
+    """
+
+    weights: Floats
+    intercept: Floats
+    leverage: float
+    spread: Floats
+    means: Floats
+
+
+@final
+class Superposed:
+    """The sums of all examples, from which one that was written can be subtracted.
+
+    Parameters
+    ----------
+    dentate
+        The expansion of what is written; None takes patterns as they are.
+    d
+        Entries of what is written.
+    outputs
+        Entries of a value.
+    ridge
+        ``λ`` as a share of the mean variance of a unit; None chooses it by generalised cross-validation.
+    block
+        Rows that wait to be summed at once.
+    per_class
+        Keep a sum for each group of ``write``.
+    """
+
+    def __init__(
+        self,
+        dentate: Dentate | None,
+        d: int,
+        outputs: int,
+        ridge: float | None,
+        block: int | None = None,
+        per_class: bool = False,
+    ) -> None:
+        self.dentate, self.ridge, self.per_class = dentate, ridge, per_class
+        self.units = d if dentate is None else dentate.units
+        most = LONG_BLOCK if dentate is None else BLOCK
+        self._block = most if block is None else min(most, block)
+        self._grams: dict[int, Floats] = {}
+        self.cross = np.zeros((outputs, self.units + 1))
+        self.squares = np.zeros(outputs)
+        self.count = 0
+        self._flow = 0.0
+        self._waiting: list[tuple[NDArray[np.float32], Floats, int]] = []
+        self._rows = 0
+        self._solved: Solution | None = None
+        self.tuned: Any = None  # what was found out about these examples, until there are others
+        self._reading: tuple[NDArray[Any], NDArray[Any]] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, the expansion included."""
+        waiting = sum(part.nbytes + post.nbytes for part, post, _ in self._waiting)
+        read = 0 if self._reading is None else sum(part.nbytes for part in self._reading)
+        solved = 0 if self._solved is None else self._solved.weights.nbytes
+        expand = 0 if self.dentate is None else self.dentate.nbytes
+        return sum(g.nbytes for g in self._grams.values()) + self.cross.nbytes + waiting + read + solved + expand
+
+    # --- write -----------------------------------------------------------------------------------
+
+    def write(self, x: NDArray[Any], values: Floats, groups: NDArray[np.intp] | None = None, sign: int = 1) -> None:
+        """Add examples ``(n, d)`` with values ``(n, outputs)``, or subtract them with ``sign=-1``.
+
+        ``groups (n,)`` says to which sum each belongs, if a sum is kept for each class.
+        """
+        if self.per_class and groups is not None:
+            for group in np.unique(groups):
+                mine = groups == group
+                self._write(x[mine], values[mine], int(group), sign)
+        else:
+            self._write(x, values, 0, sign)
+        self.count += sign * len(x)
+        self.squares = self.squares + sign * np.square(values).sum(axis=0)
+        self._solved = self.tuned = None
+
+    def _write(self, x: NDArray[Any], values: Floats, group: int, sign: int) -> None:
+        for first in range(0, len(x), self._block):
+            part = slice(first, first + self._block)
+            pre = self._pattern(x[part])
+            if sign < 0:
+                self._add(pre, values[part], group, -1)
+                continue
+            if self._waiting and (self._rows + len(pre) > self._block or self._waiting[0][2] != group):
+                self.settle()
+            self._waiting.append((pre, values[part], group))
+            self._rows += len(pre)
+
+    def settle(self) -> None:
+        """Sum what waits."""
+        if self._waiting:
+            pre = np.concatenate([part for part, _, _ in self._waiting])
+            post = np.concatenate([part for _, part, _ in self._waiting])
+            group = self._waiting[0][2]
+            self._waiting, self._rows = [], 0
+            self._add(pre, post, group, 1)
+
+    def _pattern(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the patterns ``(n, units + 1)`` in whole steps, if they are made here; the last unit always fires."""
+        pattern = np.ones((len(x), self.units + 1), np.float32)
+        pattern[:, :-1] = x if self.dentate is None else np.rint(self.dentate.encode(x) * STEPS)
+        return pattern
+
+    def _add(self, pre: NDArray[np.float32], post: Floats, group: int, sign: int) -> None:
+        gram = self._grams.get(group)
+        if gram is None:
+            gram = self._grams[group] = np.zeros((self.units + 1, self.units + 1))
+        elif not gram.flags.writeable:  # it was loaded as a map of a file
+            gram = self._grams[group] = gram.copy()
+        part = pre.T @ pre
+        if sign > 0:
+            gram += part
+        else:
+            gram -= part
+        self._flow += float(np.trace(part, dtype=np.float64))
+        self.cross = self.cross + sign * (post.T @ pre)
+
+    def possible(self) -> bool:
+        """Whether some set of examples leads to these sums."""
+        self.settle()
+        rule = Projection()
+        return all(rule.possible({"gram": gram}, self._flow) for gram in self._grams.values())
+
+    def renumber(self, place: NDArray[np.intp], m: int) -> None:
+        """Let entry ``i`` of a value, and sum ``i``, be number ``place[i]`` of ``m``; what goes to -1 is dropped."""
+        self.settle()
+        kept = place >= 0
+        cross, squares = np.zeros((m, self.units + 1)), np.zeros(m)
+        cross[place[kept]], squares[place[kept]] = self.cross[kept], self.squares[kept]
+        self.cross, self.squares = cross, squares
+        if self.per_class:
+            self._grams = {int(place[old]): gram for old, gram in self._grams.items() if place[old] >= 0}
+        self._solved = self.tuned = None
+
+    def drop(self, groups: NDArray[np.intp]) -> None:
+        """Forget all that was written to these sums of one-hot values."""
+        self.settle()
+        for group in groups:
+            self._grams.pop(int(group), None)
+        self.count -= int(self.squares[groups].sum())
+        self.cross[groups] = 0
+        self.squares[groups] = 0
+        self._solved = self.tuned = None
+
+    def copy(self) -> Superposed:
+        """Return sums that can be changed without changing these."""
+        self.settle()
+        twin = Superposed(self.dentate, self.units, len(self.cross), self.ridge, self._block, self.per_class)
+        twin._grams = {group: gram.copy() for group, gram in self._grams.items()}
+        twin.cross, twin.squares = self.cross.copy(), self.squares.copy()
+        twin.count, twin._flow = self.count, self._flow
+        return twin
+
+    # --- read ------------------------------------------------------------------------------------
+
+    def solve(self) -> Solution:
+        """Return the weights of all that is written; they are kept until the next write."""
+        self.settle()
+        if self._solved is None:
+            self._solved = self._solve()
+        return self._solved
+
+    def _solve(self) -> Solution:
+        gram = np.asarray(sum(self._grams.values())) / self.count
+        mean, value = gram[-1, :-1].copy(), self.cross[:, -1] / self.count
+        gram = gram[:-1, :-1] - np.outer(mean, mean)
+        cross = self.cross[:, :-1] / self.count - np.outer(value, mean)
+        scale = max(float(np.trace(gram)) / len(gram), 1e-30)
+        gram /= scale
+        cross /= np.sqrt(scale)
+        total = float((self.squares / self.count - value**2).sum())
+        weights, ridge, leverage = _fit(gram, cross, total, self.count, self.ridge)
+        spread = weights @ cross.T - ridge * weights @ weights.T
+        weights /= np.sqrt(scale)
+        intercept = value - weights @ mean
+        sizes = np.maximum(self.cross[:, -1], 1)[:, None]
+        means = self.cross[:, :-1] / sizes @ weights.T + intercept
+        if self.dentate is not None:
+            weights *= STEPS
+        return Solution(weights, intercept, leverage, spread, means)
+
+    def patterns(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return ``φ (n, units)`` of ``x (n, d)`` in the dtype of ``x``."""
+        if self.dentate is None:
+            return x
+        weights, thresholds = self._synapses(x.dtype)
+        drive = x @ weights
+        drive += thresholds
+        np.maximum(drive, 0, out=drive)
+        return np.asarray(drive)
+
+    def read(self, x: NDArray[Any], weights: Floats, intercept: Floats) -> Floats:
+        """Return ``Wφ(x) + b`` for each ``x (n, d)``, computed in the dtype of ``x``."""
+        readout = np.ascontiguousarray(weights.T, x.dtype)
+        values = np.empty((len(x), len(weights)))
+        for first in range(0, len(x), BLOCK):
+            part = slice(first, first + BLOCK)
+            values[part] = self.patterns(x[part]) @ readout
+        values += intercept
+        return values
+
+    def _synapses(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the synapses of the expansion in this dtype, with its scaling of the input taken in."""
+        if self._reading is None or self._reading[0].dtype != dtype:
+            self._reading = expansion(self.dentate, dtype)
+        return self._reading
+
+
+def expansion(dentate: Dentate | None, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ``V (d, units)`` and ``t (units,)`` of an expansion ``max(xV + t, 0)``."""
+    if dentate is None:
+        return np.empty((0, 0), dtype), np.empty(0, dtype)
+    weights = dentate._weights / dentate.scale
+    thresholds = dentate._thresholds - dentate.mean * weights.sum(axis=1)
+    return np.ascontiguousarray(weights.T, dtype), thresholds.astype(dtype)
+
+
+def _fit(gram: Floats, cross: Floats, total: float, count: int, given: float | None) -> tuple[Floats, float, float]:
+    """Return weights, ``λ`` and the mean leverage: for a given ``λ``, or for the one that cross-validates best.
+
+    Generalised cross-validation (Golub, Heath and Wahba 1979, doi:10.1080/00401706.1979.10489751) is
+    ``RSS/n / (1 − df/n)²`` with ``df = 1 + tr A_c(A_c + λI)⁻¹``; random signs estimate the trace (Hutchinson 1989,
+    doi:10.1080/03610918908812806). It is followed downhill over a grid.
+    """
+    probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(gram)))
+    both = np.concatenate([cross, probes])
+    tried: dict[int, tuple[float, Floats, float, float]] = {}
+
+    def attempt(ridge: float) -> tuple[float, Floats, float, float]:
+        found = Projection(ridge).weights({"gram": gram, "cross": both})
+        weights = found[: len(cross)]
+        inverse = float(np.einsum("pd,pd->", found[len(cross) :], probes)) / PROBES
+        leverage = min(max((1 + len(gram) - ridge * inverse) / count, 1 / count), 1.0)
+        squares = total - float(np.sum(weights * cross)) - ridge * float(np.sum(weights**2))
+        score = squares / (1 - leverage) ** 2 if leverage < 0.999 else np.inf
+        return score, weights, ridge, leverage
+
+    if given is not None:
+        return attempt(given)[1:]
+
+    def score(i: int) -> float:
+        if i not in tried:
+            tried[i] = attempt(float(RIDGES[i]))
+        return tried[i][0]
+
+    best = FIRST
+    score(best)
+    for step in (1, -1):
+        while 0 <= best + step < len(RIDGES) and not score(best + step) >= score(best):
+            best += step
+    if not np.isfinite(score(best)):
+        best = len(RIDGES) - 1
+        score(best)
+    return tried[best][1:]
