@@ -10,7 +10,8 @@ except ImportError as error:
     raise MissingExtra("scikit-learn", "learn") from error
 
 from mossy.learn.classifier import MemoryClassifier
+from mossy.learn.imputer import MemoryImputer
 from mossy.learn.novelty import NoveltyDetector
 from mossy.learn.regressor import MemoryRegressor
 
-__all__ = ["MemoryClassifier", "MemoryRegressor", "NoveltyDetector"]
+__all__ = ["MemoryClassifier", "MemoryImputer", "MemoryRegressor", "NoveltyDetector"]

@@ -54,8 +54,8 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         without itself. A number in ``(0, 0.5]``: the share of the memories that is new to the others.
     count_copies
         False: of the memories that equal a pattern to the bit, one does not count. So the patterns of ``fit`` are
-        judged by the others, and ``fit_predict`` finds those among them that are new to the rest. True: what was seen once is
-        familiar, as recognition wants it.
+        judged by the others, and ``fit_predict`` finds those among them that are new to the rest. True: what was seen
+        once is familiar, as recognition wants it.
 
     Attributes
     ----------

@@ -1,0 +1,75 @@
+"""What a table is when it is given: which of its columns are categorical, and what of it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+
+__all__ = ["find_categorical", "is_known"]
+
+Mask = NDArray[np.bool_]
+
+
+def find_categorical(X: Any, given: ArrayLike | str) -> Mask:
+    """Return which columns are categorical, ``(columns,)``; empty if none is.
+
+    Raises
+    ------
+    ValueError
+        ``given`` is no mask of the columns and no list of their places or names.
+    """
+    if isinstance(given, str):
+        if given != "from_dtype":
+            raise ValueError(
+                f"categorical_features must be 'from_dtype', a mask, places or names. Got {given!r} instead."
+            )
+        return _by_dtype(X)
+    wanted, names = np.asarray(given), [str(name) for name in getattr(X, "columns", ())]
+    columns = np.shape(X)[1] if np.ndim(X) == 2 else 0
+    mask = np.zeros(columns, np.bool_)
+    if wanted.dtype == np.bool_ and wanted.shape == (columns,):
+        return wanted
+    if wanted.dtype.kind in "iu" and wanted.ndim == 1 and (wanted < columns).all() and (wanted >= -columns).all():
+        mask[wanted] = True
+    elif wanted.dtype.kind in "UO" and set(wanted.tolist()) <= set(names):
+        mask[[names.index(name) for name in wanted.tolist()]] = True
+    elif wanted.size:
+        raise ValueError(
+            f"categorical_features must be a mask of the {columns} features, or their places or names. "
+            f"Got {given!r} instead."
+        )
+    return mask
+
+
+def _by_dtype(X: Any) -> Mask:
+    """Return the columns of pandas' category, and those that hold strings."""
+    dtypes = [str(dtype) for dtype in getattr(X, "dtypes", ())] if hasattr(X, "columns") else []
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        return np.zeros(0, np.bool_)
+    try:
+        values = np.asarray(X)
+        if values.dtype.kind in "US":
+            values = np.asarray(X, object)
+    except ValueError:  # rows of different lengths: validation says so
+        return np.zeros(0, np.bool_)
+    if values.ndim != 2:
+        return np.zeros(0, np.bool_)
+    if values.dtype != object:
+        return np.array([dtype == "category" for dtype in dtypes], np.bool_)
+    text = np.array([any(isinstance(value, str | bytes) for value in column) for column in values.T.tolist()], np.bool_)
+    return text | np.array([dtype == "category" for dtype in dtypes], np.bool_) if dtypes else text
+
+
+def is_known(table: NDArray[Any], missing: Any) -> Mask:
+    """Return which entries ``(n, columns)`` of a table are not missing."""
+    if table.dtype != object:
+        return ~np.isnan(table) if is_scalar_nan(missing) else np.asarray(table != missing)
+    absent = is_scalar_nan(missing) or missing is None or is_pandas_na(missing)
+
+    def lacks(value: Any) -> bool:
+        return (value is None or is_scalar_nan(value) or is_pandas_na(value)) if absent else value == missing
+
+    return np.array([[not lacks(value) for value in row] for row in table.tolist()], np.bool_).reshape(table.shape)
