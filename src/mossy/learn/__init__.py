@@ -10,8 +10,9 @@ except ImportError as error:
     raise MissingExtra("scikit-learn", "learn") from error
 
 from mossy.learn.classifier import MemoryClassifier
+from mossy.learn.explanation import Explanation
 from mossy.learn.imputer import MemoryImputer
 from mossy.learn.novelty import NoveltyDetector
 from mossy.learn.regressor import MemoryRegressor
 
-__all__ = ["MemoryClassifier", "MemoryImputer", "MemoryRegressor", "NoveltyDetector"]
+__all__ = ["Explanation", "MemoryClassifier", "MemoryImputer", "MemoryRegressor", "NoveltyDetector"]

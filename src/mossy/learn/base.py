@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from mossy.arrays import as_bytes
 from mossy.encode import Dentate
 from mossy.errors import CannotForget, UnknownMemory
+from mossy.learn.explanation import Explanation
 from mossy.learn.remembered import Remembered
 from mossy.learn.superposed import BLOCK, Superposed
 
@@ -232,6 +234,34 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the features of ``X`` to be read."""
         check_is_fitted(self)
         return self._features(self._checked(X, reset=False))
+
+    # --- explain ---------------------------------------------------------------------------------
+
+    def _parts_of_index(
+        self, x: NDArray[Any], told: tuple[Any, float | None], sharpness: float, named: Callable[[Rows], NDArray[Any]]
+    ) -> Explanation:
+        """Return which examples take part in what is recalled for one ``x (1, d)``."""
+        remembered = self._of_their_own("id")
+        rows, gaps = remembered.nearest(self._cues(x), int(self.neighbours))
+        activity = remembered.activity(gaps, sharpness)[0]
+        active = np.flatnonzero(activity)
+        active = active[np.argsort(-activity[active], kind="stable")]
+        rows = rows[0, active]
+        return Explanation(*told, "index", remembered.ids[rows].copy(), named(rows), activity[active])
+
+    def _parts_of_matrix(self, x: NDArray[Any], told: tuple[Any, float | None], outputs: Rows) -> Explanation:
+        """Return which units drive what is read for one ``x (1, d)``."""
+        superposed = self._superposed
+        if superposed is None:
+            raise AttributeError("the examples are not superposed")
+        solution = superposed.solve()
+        shares = superposed.patterns(self._cues(x))[0][:, None] * solution.weights[outputs].T
+        order = np.argsort(-np.abs(shares).max(axis=1), kind="stable")
+        intercept = solution.intercept[outputs]
+        drive = shares.sum(axis=0) + intercept
+        one = len(outputs) == 1
+        parts = (shares[order, 0], drive[0], intercept[0]) if one else (shares[order], drive, intercept)
+        return Explanation(*told, "matrix", order, None, *parts)
 
 
 def _scaling(features: NDArray[Any]) -> tuple[float, float]:

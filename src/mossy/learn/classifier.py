@@ -12,7 +12,8 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn.base import MemoryEstimator
 from mossy.learn.consolidation import herd
-from mossy.learn.posterior import discriminant, shared
+from mossy.learn.explanation import Explanation
+from mossy.learn.posterior import from_drives, from_votes
 from mossy.learn.remembered import Remembered
 from mossy.learn.sharpness import DOUBTS, sharpnesses, tuned_on
 
@@ -217,29 +218,30 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return the probability of each class of ``classes_``, ``(n, n_classes)``."""
         cues = self._cues(X)
-        return self._by_matrix(cues) if self._superposed is not None else self._by_index(cues)
+        if self._superposed is None:
+            return self._by_index(cues)
+        fit = self._superposed.solve().fit
+        return from_drives(self._superposed.read(cues), self._counts > 0, fit)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each, ``(n,)``."""
-        found = self.predict_proba(X).argmax(axis=1)
-        return np.asarray(self._labels[found])
+        cues = self._cues(X)
+        if self._superposed is None:
+            return np.asarray(self._labels[self._by_index(cues).argmax(axis=1)])
+        drives = self._superposed.read(cues)
+        drives[:, self._counts == 0] = -np.inf
+        return np.asarray(self._labels[drives.argmax(axis=1)])
 
-    def _by_matrix(self, cues: NDArray[Any]) -> Floats:
-        log = self._log_posterior(cues)
-        log -= log.max(axis=1, keepdims=True)
-        np.exp(log, out=log)
-        log /= log.sum(axis=1, keepdims=True)
-        found = np.zeros((len(cues), len(self._labels)))
-        found[:, self._counts > 0] = log
-        return found
-
-    def _log_posterior(self, cues: NDArray[Any]) -> Floats:
-        superposed = self._superposed
-        if superposed is None:
-            raise AttributeError("the substrate is an index")
-        if superposed.tuned is None:
-            superposed.tuned = discriminant(superposed.solve(), self._counts)
-        return superposed.read(cues, superposed.tuned.weights, superposed.tuned.intercept)
+    def explain(self, x: ArrayLike) -> Explanation:
+        """Return why one ``x (d,)`` or ``(1, d)`` is put into its class: see ``Explanation``."""
+        x = np.atleast_2d(np.asarray(x))
+        probability = self.predict_proba(x)[0]
+        best = int(probability.argmax())
+        told = self._labels[best], float(probability[best])
+        if self._superposed is not None:
+            return self._parts_of_matrix(x, told, np.array([best]))
+        remembered = self._of_their_own("id")
+        return self._parts_of_index(x, told, remembered.tuned[0], lambda rows: self._labels[remembered.targets[rows]])
 
     def _by_index(self, cues: NDArray[Any]) -> Floats:
         remembered = self._of_their_own("id")
@@ -253,7 +255,7 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         m = len(self._labels)
         at = remembered.targets[rows] + m * np.arange(len(rows))[:, None]
         votes = np.bincount(at.ravel(), activity.ravel(), m * len(rows)).reshape(-1, m).astype(np.float64)
-        return shared(votes, 1 / np.square(activity).sum(axis=1), doubt)
+        return from_votes(votes, 1 / np.square(activity).sum(axis=1), doubt)
 
     def _tune(self, remembered: Remembered) -> tuple[float, float]:
         """Return sharpness and doubt: those by which examples are best told by the others."""

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn.base import MemoryEstimator
 from mossy.learn.consolidation import herd
+from mossy.learn.explanation import Explanation
 from mossy.learn.remembered import Remembered
 from mossy.learn.sharpness import sharpnesses, tuned_on
 
@@ -118,15 +119,19 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> Floats:
         """Return what is recalled for each, ``(n,)`` or ``(n, m)`` as the targets were."""
         cues = self._cues(X)
-        found = self._by_index(cues) if self._superposed is None else self._by_matrix(cues)
+        found = self._by_index(cues) if self._superposed is None else self._superposed.read(cues)
         return np.asarray(found.reshape(len(cues), *self._shape))
 
-    def _by_matrix(self, cues: NDArray[Any]) -> Floats:
-        superposed = self._superposed
-        if superposed is None:
-            raise AttributeError("the substrate is an index")
-        solution = superposed.solve()
-        return superposed.read(cues, solution.weights, solution.intercept)
+    def explain(self, x: ArrayLike) -> Explanation:
+        """Return why one ``x (d,)`` or ``(1, d)`` is given its numbers: see ``Explanation``."""
+        x = np.atleast_2d(np.asarray(x))
+        told = self.predict(x)[0], None
+        if self._superposed is not None:
+            return self._parts_of_matrix(x, told, np.arange(self._outputs()))
+        remembered = self._of_their_own("id")
+        return self._parts_of_index(
+            x, told, remembered.tuned, lambda rows: remembered.targets[rows].reshape(-1, *self._shape)
+        )
 
     def _by_index(self, cues: NDArray[Any]) -> Floats:
         remembered = self._of_their_own("id")

@@ -27,6 +27,7 @@ BLOCK = 256  # rows of patterns up to 255 whose products float32 sums exactly
 LONG_BLOCK = 1024  # rows at once where sums are rounded anyway
 RIDGES = 10.0 ** np.arange(-5.0, 1.25, 0.5)  # λ as a share of the mean variance of a unit
 FIRST = 6  # of RIDGES, tried first
+MOST = 0.999  # of an average leverage
 PROBES = 32  # random vectors that estimate a trace
 
 
@@ -39,19 +40,16 @@ class Solution:
     ----------
     weights, intercept
         ``W (m, p)`` and ``b (m,)``: the value of a pattern is ``Wφ + b``.
-    leverage
-        The share of an example's own value in what is read for it, on average: degrees of freedom / n.
-    spread
-        ``(m, m)``: the covariance of what is read for the examples.
-    means
-        ``(m, m)``: for one-hot values, what is read on average for the examples of each class, a row each.
+    ridge
+        ``λ``, as a share of the mean variance of a unit.
+    fit
+        ``R²``: the share of the variance of the values that is read for an example by the others.
     """
 
     weights: Floats
     intercept: Floats
-    leverage: float
-    spread: Floats
-    means: Floats
+    ridge: float
+    fit: float
 
 
 @final
@@ -95,7 +93,6 @@ class Superposed:
         self._waiting: list[tuple[NDArray[np.float32], Floats, int]] = []
         self._rows = 0
         self._solved: Solution | None = None
-        self.tuned: Any = None  # what was found out about these examples, until there are others
         self._reading: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     @property
@@ -122,7 +119,7 @@ class Superposed:
             self._write(x, values, 0, sign)
         self.count += sign * len(x)
         self.squares = self.squares + sign * np.square(values).sum(axis=0)
-        self._solved = self.tuned = None
+        self._solved = None
 
     def _write(self, x: NDArray[Any], values: Floats, group: int, sign: int) -> None:
         for first in range(0, len(x), self._block):
@@ -180,7 +177,7 @@ class Superposed:
         self.cross, self.squares = cross, squares
         if self.per_class:
             self._grams = {int(place[old]): gram for old, gram in self._grams.items() if place[old] >= 0}
-        self._solved = self.tuned = None
+        self._solved = None
 
     def drop(self, groups: NDArray[np.intp]) -> None:
         """Forget all that was written to these sums of one-hot values."""
@@ -190,7 +187,7 @@ class Superposed:
         self.count -= int(self.squares[groups].sum())
         self.cross[groups] = 0
         self.squares[groups] = 0
-        self._solved = self.tuned = None
+        self._solved = None
 
     def copy(self) -> Superposed:
         """Return sums that can be changed without changing these."""
@@ -219,15 +216,12 @@ class Superposed:
         gram /= scale
         cross /= np.sqrt(scale)
         total = float((self.squares / self.count - value**2).sum())
-        weights, ridge, leverage = _fit(gram, cross, total, self.count, self.ridge)
-        spread = weights @ cross.T - ridge * weights @ weights.T
+        weights, ridge, error = _fit(gram, cross, total, self.count, self.ridge)
         weights /= np.sqrt(scale)
         intercept = value - weights @ mean
-        sizes = np.maximum(self.cross[:, -1], 1)[:, None]
-        means = self.cross[:, :-1] / sizes @ weights.T + intercept
         if self.dentate is not None:
             weights *= STEPS
-        return Solution(weights, intercept, leverage, spread, means)
+        return Solution(weights, intercept, ridge, 1 - error / total if total > 0 else 1.0)
 
     def patterns(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return ``φ (n, units)`` of ``x (n, d)`` in the dtype of ``x``."""
@@ -239,14 +233,15 @@ class Superposed:
         np.maximum(drive, 0, out=drive)
         return np.asarray(drive)
 
-    def read(self, x: NDArray[Any], weights: Floats, intercept: Floats) -> Floats:
+    def read(self, x: NDArray[Any]) -> Floats:
         """Return ``Wφ(x) + b`` for each ``x (n, d)``, computed in the dtype of ``x``."""
-        readout = np.ascontiguousarray(weights.T, x.dtype)
-        values = np.empty((len(x), len(weights)))
+        solution = self.solve()
+        readout = np.ascontiguousarray(solution.weights.T, x.dtype)
+        values = np.empty((len(x), len(solution.weights)))
         for first in range(0, len(x), BLOCK):
             part = slice(first, first + BLOCK)
             values[part] = self.patterns(x[part]) @ readout
-        values += intercept
+        values += solution.intercept
         return values
 
     def _synapses(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -266,39 +261,37 @@ def expansion(dentate: Dentate | None, dtype: np.dtype[Any]) -> tuple[NDArray[An
 
 
 def _fit(gram: Floats, cross: Floats, total: float, count: int, given: float | None) -> tuple[Floats, float, float]:
-    """Return weights, ``λ`` and the mean leverage: for a given ``λ``, or for the one that cross-validates best.
+    """Return weights, ``λ`` and the error without the example's own share, for a given ``λ`` or the best.
 
-    Generalised cross-validation (Golub, Heath and Wahba 1979, doi:10.1080/00401706.1979.10489751) is
-    ``RSS/n / (1 − df/n)²`` with ``df = 1 + tr A_c(A_c + λI)⁻¹``; random signs estimate the trace (Hutchinson 1989,
-    doi:10.1080/03610918908812806). It is followed downhill over a grid.
+    The error is that of generalised cross-validation (Golub, Heath and Wahba 1979,
+    doi:10.1080/00401706.1979.10489751), ``RSS/n / (1 − df/n)²`` with ``df = 1 + tr A_c(A_c + λI)⁻¹``; random signs
+    estimate the trace (Hutchinson 1989, doi:10.1080/03610918908812806). It is followed downhill over a grid.
     """
     probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(gram)))
     both = np.concatenate([cross, probes])
-    tried: dict[int, tuple[float, Floats, float, float]] = {}
 
-    def attempt(ridge: float) -> tuple[float, Floats, float, float]:
+    def attempt(ridge: float) -> tuple[Floats, float, float]:
         found = Projection(ridge).weights({"gram": gram, "cross": both})
-        weights = found[: len(cross)]
+        weights = found[: len(cross)].copy()
         inverse = float(np.einsum("pd,pd->", found[len(cross) :], probes)) / PROBES
-        leverage = min(max((1 + len(gram) - ridge * inverse) / count, 1 / count), 1.0)
+        leverage = max((1 + len(gram) - ridge * inverse) / count, 1 / count)
         squares = total - float(np.sum(weights * cross)) - ridge * float(np.sum(weights**2))
-        score = squares / (1 - leverage) ** 2 if leverage < 0.999 else np.inf
-        return score, weights, ridge, leverage
+        return weights, ridge, squares / (1 - leverage) ** 2 if leverage < MOST else np.inf
 
     if given is not None:
-        return attempt(given)[1:]
+        return attempt(given)
+    tried: dict[int, tuple[Floats, float, float]] = {}
 
-    def score(i: int) -> float:
+    def error(i: int) -> float:
         if i not in tried:
             tried[i] = attempt(float(RIDGES[i]))
-        return tried[i][0]
+        return tried[i][2]
 
     best = FIRST
-    score(best)
     for step in (1, -1):
-        while 0 <= best + step < len(RIDGES) and not score(best + step) >= score(best):
+        while 0 <= best + step < len(RIDGES) and error(best + step) < error(best):
             best += step
-    if not np.isfinite(score(best)):
+    if not np.isfinite(error(best)):  # hardly more examples than there are degrees of freedom
         best = len(RIDGES) - 1
-        score(best)
-    return tried[best][1:]
+    error(best)
+    return tried[best]
