@@ -41,6 +41,7 @@ __all__ = [
 T = TypeVar("T")
 
 LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
+LARGE_COLUMN = 1 << 22  # bytes from which the system takes an array from memory that it has not given out yet
 
 UNITS = {"": 1, "b": 1} | {
     f"{prefix}{middle}b": base ** (power + 1)
@@ -284,8 +285,9 @@ def as_bytes(given: object, name: str) -> int:
 class Column:
     """Rows of one array that grows at its end and is compacted in place of its gaps.
 
-    Growth is by one eighth, so that the memory held stays within 1.125 of what the rows need
-    while appending one by one costs a constant number of copies.
+    A small one grows by one eighth, so that the memory held stays within 1.125 of what the rows need while
+    appending one by one costs a constant number of copies. A large one doubles its room: the system gives it
+    memory only where a row is written, so that room costs an address and no memory.
 
     Parameters
     ----------
@@ -298,6 +300,7 @@ class Column:
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._buffer: NDArray[Any] = np.empty((0, *shape), dtype)
         self.rows: NDArray[Any] = self._buffer
+        self._touched = 0  # rows that were written since the buffer was made
 
     def append(self, batch: NDArray[Any]) -> None:
         """Copy a batch ``(n, *shape)`` behind the last row."""
@@ -308,18 +311,22 @@ class Column:
         old = len(self.rows)
         new = old + n
         if new > len(self._buffer):
-            grown = np.empty((max(new, old + old // 8), *self._buffer.shape[1:]), self._buffer.dtype)
-            grown[:old] = self.rows
-            self._buffer = grown
+            large = new * math.prod(self._buffer.shape[1:]) * self._buffer.itemsize >= LARGE_COLUMN
+            self._grow(2 * new if large else max(new, old + old // 8))
         self._buffer[old:new] = value
+        self._touched = max(self._touched, new)
         self.rows = self._buffer[:new]
 
     def reserve(self, n: int) -> None:
         """Make room for ``n`` rows in all."""
         if n > len(self._buffer):
-            grown = np.empty((n, *self._buffer.shape[1:]), self._buffer.dtype)
-            grown[: len(self.rows)] = self.rows
-            self._buffer, self.rows = grown, grown[: len(self.rows)]
+            self._grow(n)
+
+    def _grow(self, n: int) -> None:
+        grown = np.empty((n, *self._buffer.shape[1:]), self._buffer.dtype)
+        grown[: len(self.rows)] = self.rows
+        self._touched = len(self.rows)
+        self._buffer, self.rows = grown, grown[: len(self.rows)]
 
     @property
     def room(self) -> int:
@@ -329,13 +336,15 @@ class Column:
     def put(self, rows: NDArray[Any]) -> None:
         """Hold these rows instead; the others leave no byte behind."""
         self._buffer = self.rows = rows
+        self._touched = len(rows)
 
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` rows, as if no other had been appended."""
-        self._buffer[n:] = 0
+        self._buffer[n : self._touched] = 0
         self.rows = self._buffer[:n]
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, spare room included."""
-        return self._buffer.nbytes
+        """Bytes held: of a small array with its spare room, of a large one up to the last row that was written."""
+        held = self._buffer.nbytes
+        return held if held < 2 * LARGE_COLUMN else held // len(self._buffer) * self._touched

@@ -1,4 +1,4 @@
-"""The nearest of many centres, by way of the groups that these are in."""
+"""The nearest of many centres: by the signs of their entries first, then exactly among the few that are most alike."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mossy.kernels.bit_casts import population
 from mossy.kernels.compiled import compiled
 
-__all__ = ["nearest_in_groups"]
+__all__ = ["nearest", "signs"]
 
 Array = NDArray[Any]
 
-TRIED = 10  # groups that are looked into
+COMPARED = 48  # centres that are compared exactly, and those that are as much alike as the last of them
 
 
 @compiled(reassociate=True)
@@ -26,31 +27,55 @@ def _score(pattern: Array, centre: Array, half: Any) -> Any:
 
 
 @compiled()
-def nearest_in_groups(
-    patterns: Array, heads: Array, head_halves: Array, centres: Array, halves: Array, starts: Array, out: Array
-) -> None:
-    """Write the nearest of ``centres (C, d)`` for each pattern ``(n, d)`` into ``out``: of those in the nearest groups.
-
-    The centres of group ``g``, whose own centre is ``heads[g]``, are those from ``starts[g]`` to ``starts[g + 1]``;
-    ``halves`` are ``½‖c‖²``.
-    """
-    groups = np.empty(TRIED, np.int64)
-    scores = np.empty(TRIED, np.float32)
+def signs(patterns: Array, middle: Array, out: Array) -> None:
+    """Write for each entry of ``patterns (n, D)`` whether it exceeds ``middle (D,)`` into bits ``out (D/64, n)``."""
     for i in range(patterns.shape[0]):
-        scores[:] = -np.inf
-        groups[:] = 0
-        for g in range(heads.shape[0]):
-            score = _score(patterns[i], heads[g], head_halves[g])
-            at = TRIED
-            while at > 0 and scores[at - 1] < score:
-                if at < TRIED:
-                    scores[at], groups[at] = scores[at - 1], groups[at - 1]
-                at -= 1
-            if at < TRIED:
-                scores[at], groups[at] = score, g
+        for w in range(out.shape[0]):
+            word = np.uint64(0)
+            for bit in range(64):
+                word |= np.uint64(patterns[i, 64 * w + bit] > middle[64 * w + bit]) << np.uint64(bit)
+            out[w, i] = word
+
+
+@compiled()
+def _unlike(words: Array, i: int, bits: Array, out: Array) -> None:
+    """Write in how many bits the ``i``-th of ``words (W, n)`` differs from each of ``bits (W, C)`` into ``out (C,)``."""
+    out[:] = 0
+    for w in range(bits.shape[0]):
+        word, others = words[w, i], bits[w]
+        for c in range(out.shape[0]):
+            out[c] += population(others[c] ^ word)
+
+
+@compiled()
+def _cut(unlike: Array, tally: Array, few: int) -> int:
+    """Return the least number of unlike bits that at least ``few`` centres do not exceed."""
+    tally[:] = 0
+    for c in range(unlike.shape[0]):
+        tally[unlike[c]] += 1
+    cut, n = 0, tally[0]
+    while n < few and cut + 1 < tally.shape[0]:
+        cut += 1
+        n += tally[cut]
+    return cut
+
+
+@compiled()
+def nearest(patterns: Array, middle: Array, centres: Array, halves: Array, bits: Array, out: Array) -> None:
+    """Write the nearest of ``centres (C, D)`` for each of ``patterns (n, D)`` into ``out (n,)``, seldom the next.
+
+    ``halves (C,)`` are ``½‖c‖²``, ``bits (D/64, C)`` the signs of the centres about ``middle (D,)``.
+    """
+    words = np.empty((bits.shape[0], patterns.shape[0]), np.uint64)
+    signs(patterns, middle, words)
+    unlike = np.empty(centres.shape[0], np.uint16)
+    tally = np.empty(64 * bits.shape[0] + 1, np.int64)
+    for i in range(patterns.shape[0]):
+        _unlike(words, i, bits, unlike)
+        cut = _cut(unlike, tally, COMPARED)
         best = np.float32(-np.inf)
-        for t in range(min(TRIED, heads.shape[0])):
-            for c in range(starts[groups[t]], starts[groups[t] + 1]):
+        for c in range(centres.shape[0]):
+            if unlike[c] <= cut:
                 score = _score(patterns[i], centres[c], halves[c])
                 if score > best:
                     best, out[i] = score, c

@@ -21,8 +21,7 @@ HALVED = 256  # members from which the halves are learned, at most
 HALVING = 4  # times that two halves of a cell learn from it
 AROUND = 3  # cells around one that is split, whose members may go to the halves
 UNEVEN = 16  # a half is at least one in so many
-GROUPED = 256  # cells from which they are found by groups
-GROUPINGS = 4  # times that groups learn from the cells
+MANY = 256  # cells from which the nearest is found by signs
 TOGETHER = 1024  # patterns that are worth a thread
 AT_ONCE = 8192  # patterns assigned at once
 SPARE = 8  # pages grow by one in so many
@@ -55,6 +54,7 @@ class Cells:
         n = len(centres)
         self.centres = np.ascontiguousarray(centres, np.float32)
         self.turned = self.rotated(self.centres)
+        self._signed: Signed | None = None
         self.pages = Pages(
             np.full(n, NONE, np.int64),
             np.zeros(n, np.int64),
@@ -63,7 +63,6 @@ class Cells:
             np.empty((0, self.size // 64 + 1, PAGE), np.uint64),
             np.full(1, NONE, np.int64),
         )
-        self._groups: Groups | None = None
         self._whole: dict[int, int] = {}  # the size of cells when they could not be split
 
     def __len__(self) -> int:
@@ -91,29 +90,38 @@ class Cells:
     def learn(self, patterns: Floats, n: int) -> None:
         """Start anew with cells for ``n`` patterns like these, learned from them by competition (k-means)."""
         count = max(int(n / (FILLED * _room(n))), 1)
-        self.begin(_compete(patterns[: count * SAMPLE], count, LESSONS)[0])
+        sample = patterns[: count * SAMPLE]
+        self.begin(sample[np.linspace(0, len(sample) - 1, min(count, len(sample))).astype(np.intp)])
+        turned = self.rotated(sample)
+        for _ in range(LESSONS):
+            self.begin(_means(sample, self._nearest(turned)))
 
     def add(self, patterns: Floats, rows: Rows) -> None:
         """Add patterns ``(n, d)`` of these rows to the cells that they belong to."""
         for first in range(0, len(rows), AT_ONCE):
             part = slice(first, first + AT_ONCE)
-            self._put(patterns[part], rows[part], self.nearest(patterns[part]))
+            turned = self.rotated(patterns[part])
+            self._put(turned, rows[part], self._nearest(turned))
 
     def nearest(self, patterns: Floats) -> Rows:
         """Return the cell of each pattern."""
-        if len(self) < GROUPED:
-            return _nearest(patterns, self.centres)
-        if self._groups is None:
-            self._groups = Groups(self.centres)
-        return self._groups.nearest(patterns)
+        return self._nearest(self.rotated(patterns))
 
-    def _put(self, patterns: Floats, rows: Rows, cells: Rows) -> None:
+    def _nearest(self, turned: Floats) -> Rows:
+        """Return the cell of each rotated pattern."""
+        if len(self) < MANY:
+            return _nearest(turned, self.turned)
+        if self._signed is None:
+            self._signed = Signed(self.turned)
+        return self._signed.nearest(turned)
+
+    def _put(self, turned: Floats, rows: Rows, cells: Rows) -> None:
         from mossy.kernels.cells import add
 
         filled = np.bincount(cells, minlength=len(self))
         after = self.pages.counts + filled
         self._make_room(int((-(-after // PAGE) - -(-self.pages.counts // PAGE)).sum()))
-        add(self.pages, self.rotated(patterns), rows.astype(np.int32), cells, self.turned)
+        add(self.pages, turned, rows.astype(np.int32), cells, self.turned)
 
     def _make_room(self, needed: int) -> None:
         """See that so many pages are free."""
@@ -159,13 +167,13 @@ class Cells:
         dissolve(self.pages, cell)
         two = np.array([cell, self._new_cell(cell, centres)])
         around = np.append(two, near)
-        self._put(patterns, rows, around[_nearest(patterns, self.centres[around])])
+        self._put(self.rotated(patterns), rows, around[_nearest(patterns, self.centres[around])])
         for other in near.tolist():
             self._give(other, two, patterns_of)
 
     def _new_cell(self, cell: int, centres: Floats) -> int:
         """Move the centre of a cell to the first of two, and return the cell that is made around the second."""
-        new, self._groups = len(self), None
+        new, self._signed = len(self), None
         self.centres = np.concatenate([self.centres, centres[1:]])
         self.turned = np.concatenate([self.turned, self.rotated(centres[1:])])
         self.centres[cell], self.turned[cell] = centres[0], self.rotated(centres[:1])[0]
@@ -188,7 +196,7 @@ class Cells:
         moves = nearest != cell
         if moves.any():
             drop(self.pages, cell, rows[moves])
-            self._put(patterns[moves], rows[moves], nearest[moves])
+            self._put(self.rotated(patterns[moves]), rows[moves], nearest[moves])
 
     def renumber(self, place: Rows) -> None:
         """Let row ``i`` be row ``place[i]`` from now on, -1 for none."""
@@ -197,40 +205,36 @@ class Cells:
         renumber(self.pages, place)
         empty = self.pages.counts == 0
         self.centres[empty] = self.turned[empty] = 0  # a lone pattern was its own centre
-        self._whole, self._groups = {}, None
+        self._whole, self._signed = {}, None
 
 
 @final
-class Groups:
-    """Centres of cells ``(C, d)`` in ``√C`` groups of neighbours, so that the nearest is found among a few groups."""
+class Signed:
+    """Rotated centres of cells ``(C, D)``, with their signs, by which those that are nearest are found."""
 
-    def __init__(self, centres: Floats) -> None:
-        self.heads, group = _compete(centres, int(np.sqrt(len(centres))), GROUPINGS)
-        self.order = np.argsort(group, kind="stable")
-        self.centres = centres[self.order]
-        self.starts = np.searchsorted(group[self.order], np.arange(len(self.heads) + 1))
-        self.halves, self.head_halves = _halves(self.centres), _halves(self.heads)
+    def __init__(self, turned: Floats) -> None:
+        from mossy.kernels.nearest import signs
 
-    def nearest(self, patterns: Floats) -> Rows:
-        """Return the nearest centre of each pattern, of those in the groups that lie nearest."""
-        from mossy.kernels.nearest import nearest_in_groups
+        self.turned, self.halves, self.middle = turned, _halves(turned), turned.mean(axis=0)
+        self.bits = np.empty((turned.shape[1] // 64, len(turned)), np.uint64)
+        signs(turned, self.middle, self.bits)
 
-        given = (self.heads, self.head_halves, self.centres, self.halves, self.starts)
-        found = np.zeros(len(patterns), np.int64)
-        share_out(lambda some: nearest_in_groups(patterns[some], *given, found[some]), len(found), TOGETHER)
-        return self.order[found]
+    def nearest(self, turned: Floats) -> Rows:
+        """Return the nearest centre of each rotated pattern."""
+        from mossy.kernels.nearest import nearest
+
+        given = (self.middle, self.turned, self.halves, self.bits)
+        found = np.zeros(len(turned), np.int64)
+        share_out(lambda some: nearest(turned[some], *given, found[some]), len(found), TOGETHER)
+        return found
 
 
-def _compete(patterns: Floats, count: int, lessons: int) -> tuple[Floats, Rows]:
-    """Return at most ``count`` centres that learned from patterns by competition (k-means), and the winner of each."""
-    centres = patterns[np.linspace(0, len(patterns) - 1, min(count, len(patterns))).astype(np.intp)]
-    for _ in range(lessons):
-        winner = _nearest(patterns, centres) if len(centres) < GROUPED else Groups(centres).nearest(patterns)
-        wins = np.bincount(winner)
-        wins = wins[wins > 0]  # a centre that nothing belongs to is given up
-        sums = np.add.reduceat(patterns[np.argsort(winner, kind="stable")], np.cumsum(wins) - wins, axis=0)
-        centres = np.asarray(sums / wins[:, None], np.float32)
-    return centres, _nearest(patterns, centres) if len(centres) < GROUPED else Groups(centres).nearest(patterns)
+def _means(patterns: Floats, winner: Rows) -> Floats:
+    """Return the mean of what each centre won; a centre that won nothing is given up."""
+    wins = np.bincount(winner)
+    wins = wins[wins > 0]
+    sums = np.add.reduceat(patterns[np.argsort(winner, kind="stable")], np.cumsum(wins) - wins, axis=0)
+    return np.asarray(sums / wins[:, None], np.float32)
 
 
 def _halves(centres: Floats) -> Floats:
