@@ -22,9 +22,11 @@ LEVELS = 7  # 2^PLANES - 1
 TALL = 2.5  # root mean squares of its entries, beyond which one is cut off
 SURE = 2.0  # standard errors by which an estimate may be off before a memory is overlooked
 ERROR = 0.76  # √(π/2 - 1): standard error of an estimate from one bit an entry, in units of r‖z‖/√(D - 1)
+LEFT = 1.25  # √(π/2): f·√D/r, by which the rest of a cue counts that its signs leave out
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
 FOUND, BEST, CROWDED, VISITED, IMPROVED = range(5)  # counts: kept, among the k best, whether crowded, cells
+SIGNED, GLANCED, SURELY, UNSURE, SQUARED = range(5)  # what estimates multiply with: Σ b_j z_j twice, r twice, r²
 FLOOR, CUT, HIGHEST, RATIO, FAR, STRAIGHT = range(6)  # levels: of scores, of estimates; and of the two distances
 
 
@@ -58,14 +60,16 @@ def _fit(kind: int, key: Array, norm: Any, cue: Array, mask: Array, unit: Any) -
 
 
 @compiled(reassociate=True)
-def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
-    """Write ``z (D,)``, rounded to 3 bits an entry, into bit planes ``(3, D/64)``; return the step and ``‖z‖``.
+def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any, Any]:
+    """Write ``z (D,)``, rounded to 3 bits an entry, into bit planes ``(3, D/64)``; return the step, ``‖z‖`` and ``‖z‖₁``.
 
     ``levels (D,)`` in bytes is to work with.
     """
     square = np.float32(0)
+    total = np.float32(0)
     for j in range(z.shape[0]):
         square += z[j] * z[j]
+        total += abs(z[j])
     step = np.float32(2 * TALL / LEVELS) * np.sqrt(square / np.float32(z.shape[0]))
     inverse = np.float32(1) / step if step > 0 else np.float32(0)
     for j in range(z.shape[0]):
@@ -81,34 +85,57 @@ def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any]:
                 ones = (eights[8 * w + e] >> np.uint64(p)) & np.uint64(0x0101010101010101)
                 word |= ((ones * np.uint64(0x0102040810204080)) >> np.uint64(56)) << np.uint64(8 * e)
             planes[p, w] = word
-    return step, np.sqrt(square)
+    return step, np.sqrt(square), total
 
 
 @compiled(reassociate=True)
-def _estimate(page: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array) -> int:
-    """Write the optimistic estimate of each of the 32 sketches of a page into ``out``; return how many reach a cut.
+def _glance(page: Array, planes: Array, scale: Array, term: Any, cut: Any, unlike: Array, out: Array) -> int:
+    """Write an optimistic estimate of each of the 32 sketches of a page into ``out``; return how many reach a cut.
 
-    With bits ``a_p`` of the rounded cue, ``z_j ≈ step·(Σ_p 2^p a_pj - 3.5)``, so that with ``unlike_p`` bits in which
-    sketch and plane differ ``Σ_j b_j z_j = step·(3.5 D - Σ_p 2^p·unlike_p)``.
+    It looks at the signs of the cue alone: ``Σ_j b_j z_j ≈ (π/2)·(‖z‖₁/D)·(D - 2·unlike)`` with so many signs that
+    differ, as two normal numbers that go little together have signs that do so by ``2/π`` as much.
 
-    ``scale`` is (of ``f·Σ b_j z_j``, of ``r``, of ``r²``), and ``term`` is added to all. ``unlike (32,)`` is room.
+    ``scale`` is what ``_scales`` writes, and ``term`` is added to all. ``unlike (32,)`` is room.
     """
-    unlike[:] = 0
-    for w in range(planes.shape[1]):
-        a, b, c = planes[0, w], planes[1, w], planes[2, w]
+    words, signs = planes.shape[1], planes[PLANES - 1]
+    for i in range(PAGE):
+        unlike[i] = 0
+    for w in range(0, words - 3, 4):  # four words at a time, so that sums stay in registers
+        a, b, c, d = signs[w], signs[w + 1], signs[w + 2], signs[w + 3]
         for i in range(PAGE):
-            x = page[w, i]
-            unlike[i] += population(x ^ a) + (population(x ^ b) << TWICE) + (population(x ^ c) << FOURFOLD)
-    middle = np.float32(0.5 * LEVELS * 64 * planes.shape[1])
-    hits = 0
+            here = population(page[w, i] ^ a) + population(page[w + 1, i] ^ b)
+            unlike[i] += here + population(page[w + 2, i] ^ c) + population(page[w + 3, i] ^ d)
+    for w in range(words - words % 4, words):
+        for i in range(PAGE):
+            unlike[i] += population(page[w, i] ^ signs[w])
+    size = np.float32(64 * planes.shape[1])
     for i in range(PAGE):
         radius, factor = radius_and_factor(page[-1, i])
-        signed = middle - np.float32(np.int32(unlike[i]))
-        out[i] = term + scale[0] * factor * signed + radius * (scale[1] + radius * scale[2])
+        signed = size - np.float32(2) * np.float32(np.int32(unlike[i]))
+        out[i] = term + scale[GLANCED] * factor * signed + radius * (scale[UNSURE] + radius * scale[SQUARED])
+    hits = 0
     for i in range(PAGE):
         if out[i] >= cut:
             hits += 1
     return hits
+
+
+@compiled()
+def _estimate(page: Array, i: int, planes: Array, scale: Array, term: Any) -> Any:
+    """Return an optimistic estimate of the ``i``-th sketch of a page, from all bits of the rounded cue.
+
+    With bits ``a_p``, ``z_j ≈ step·(Σ_p 2^p a_pj - 3.5)``, so that with ``unlike_p`` bits in which sketch and plane
+    differ ``Σ_j b_j z_j = step·(3.5 D - Σ_p 2^p·unlike_p)``.
+    """
+    unlike = np.uint64(0)
+    for w in range(planes.shape[1]):
+        x = page[w, i]
+        unlike += population(x ^ planes[0, w])
+        unlike += population(x ^ planes[1, w]) << TWICE
+        unlike += population(x ^ planes[2, w]) << FOURFOLD
+    signed = np.float32(0.5 * LEVELS * 64 * planes.shape[1]) - np.float32(np.int32(unlike))
+    radius, factor = radius_and_factor(page[-1, i])
+    return term + scale[SIGNED] * factor * signed + radius * (scale[SURELY] + radius * scale[SQUARED])
 
 
 @compiled()
@@ -306,13 +333,19 @@ def _learn_ratio(level: Array, far: Any, square: Any) -> None:
 
 
 @compiled()
-def _scales(scale: Array, ask: Ask, size: int, step: Any, length: Any) -> None:
-    """Write what ``_estimate`` multiplies with, for a rounded cue of this step and length."""
-    error = np.float32(SURE * ERROR / np.sqrt(size - 1.0)) * length
-    if ask.product:
-        scale[0], scale[1], scale[2] = step, error, 0
-    else:
-        scale[0], scale[1], scale[2] = 2 * step, 2 * error, ask.uneven - ask.share
+def _scales(scale: Array, ask: Ask, size: int, step: Any, length: Any, total: Any) -> None:
+    """Write what estimates multiply with, for a rounded cue of this step, length and sum of absolute entries.
+
+    What the signs of a cue miss is met by those of a sketch at random: its square is ``‖z‖² - (π - π²/4)·‖z‖₁²/D``.
+    """
+    twice = np.float32(1 if ask.product else 2)
+    mean = total / np.float32(size)
+    left = np.float32(LEFT) * np.sqrt(max(length * length - np.float32(np.pi - np.pi**2 / 4) * mean * total, np.float32(0)))
+    error = np.float32(ERROR) * length
+    unit = np.float32(SURE / np.sqrt(size - 1.0))
+    scale[SIGNED], scale[GLANCED] = twice * step, twice * np.float32(np.pi / 2) * mean
+    scale[SURELY], scale[UNSURE] = twice * unit * error, twice * unit * np.sqrt(error * error + left * left)
+    scale[SQUARED] = np.float32(0) if ask.product else ask.uneven - ask.share
 
 
 @compiled(reassociate=True)
@@ -336,13 +369,13 @@ def _search_one(
     size = memories.turned.shape[1]
     whole, z = np.zeros(size, np.float32), np.empty(size, np.float32)
     levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
-    unlike, estimates, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(3, np.float32)
+    unlike, glances, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(5, np.float32)
     tally, level = np.zeros(5, np.int64), np.zeros(6, np.float32)
     level[FLOOR] = level[CUT] = level[HIGHEST] = -np.inf
     level[RATIO] = NARROWER * np.sqrt(2 * cue.shape[0] * ask.share / np.pi)
     whole[: cue.shape[0]] = cue
     rotate(whole, memories.signs)
-    step, length = _planes(whole, levels, planes)
+    step, length, total = _planes(whole, levels, planes)
     gaps, near, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product)
     n_open, looked, k = order.shape[0], 0, best.shape[0]
     while n_open > 0 and looked < limit:
@@ -358,22 +391,26 @@ def _search_one(
         looked += pages.counts[cell]
         if not ask.product:  # the sketches of a cell are of what leads away from its centre
             _towards(memories, cell, cue, mask, whole, z)
-            step, length = _planes(z, levels, planes)
-        _scales(scale, ask, size, step, length)
+            step, length, total = _planes(z, levels, planes)
+        _scales(scale, ask, size, step, length, total)
         term = gaps[cell] if ask.product else -gaps[cell]
         page, cut = pages.first[cell], level[CUT]
         while page != NONE:
-            if _estimate(pages.words[page], planes, scale, term, cut, unlike, estimates):
+            words = pages.words[page]
+            if _glance(words, planes, scale, term, cut, unlike, glances):
                 for i in range(PAGE):
-                    if estimates[i] < cut:
+                    if glances[i] < cut:
                         continue
-                    row = row_of(pages.words[page, -1, i])
+                    estimate = _estimate(words, i, planes, scale, term)
+                    if estimate < cut:
+                        continue
+                    row = row_of(words[-1, i])
                     if row == NONE or memories.dead[row]:
                         continue
                     prior = np.float32(0)
                     if ask.weight > 0:
                         prior = ask.weight * (memories.logs[row] - ask.top)
-                        if estimates[i] < _cut(ask, level[FLOOR] - prior, level[RATIO]):
+                        if estimate < _cut(ask, level[FLOOR] - prior, level[RATIO]):
                             continue
                     norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
                     fit, square = _fit(ask.kind, memories.keys[row], norm, cue, mask, ask.unit)
@@ -395,7 +432,7 @@ def promise(pages: Pages, memories: Memories, cues: Array, kind: int, wide: floa
         whole = np.zeros(size, np.float32)
         whole[: cues.shape[1]] = cues[c]
         rotate(whole, memories.signs)
-        _, length = _planes(whole, levels, planes)
+        _, length, _ = _planes(whole, levels, planes)
         one, wide32 = np.float32(1), np.float32(wide)
         _, near, _, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT)
         promises[c] = -np.inf

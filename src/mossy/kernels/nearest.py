@@ -28,23 +28,28 @@ def _score(pattern: Array, centre: Array, half: Any) -> Any:
 
 @compiled()
 def signs(patterns: Array, middle: Array, out: Array) -> None:
-    """Write for each entry of ``patterns (n, D)`` whether it exceeds ``middle (D,)`` into bits ``out (D/64, n)``."""
+    """Write for each entry of ``patterns (n, D)`` whether it exceeds ``middle (D,)`` into bits ``out (n, D/64)``."""
     for i in range(patterns.shape[0]):
-        for w in range(out.shape[0]):
+        for w in range(out.shape[1]):
             word = np.uint64(0)
             for bit in range(64):
                 word |= np.uint64(patterns[i, 64 * w + bit] > middle[64 * w + bit]) << np.uint64(bit)
-            out[w, i] = word
+            out[i, w] = word
 
 
 @compiled()
-def _unlike(words: Array, i: int, bits: Array, out: Array) -> None:
-    """Write in how many bits the ``i``-th of ``words (W, n)`` differs from each of ``bits (W, C)`` into ``out (C,)``."""
+def _count_unlike(bits: Array, word: Array, out: Array) -> None:
+    """Write in how many bits each of ``bits (W, n)`` differs from ``word (W,)`` into ``out (n,)``."""
+    words, n = bits.shape[0], out.shape[0]
     out[:] = 0
-    for w in range(bits.shape[0]):
-        word, others = words[w, i], bits[w]
-        for c in range(out.shape[0]):
-            out[c] += population(others[c] ^ word)
+    for w in range(0, words - 3, 4):  # four words at a time, so that sums stay in registers
+        a, b, c, d = word[w], word[w + 1], word[w + 2], word[w + 3]
+        for i in range(n):
+            here = population(bits[w, i] ^ a) + population(bits[w + 1, i] ^ b)
+            out[i] += here + population(bits[w + 2, i] ^ c) + population(bits[w + 3, i] ^ d)
+    for w in range(words - words % 4, words):
+        for i in range(n):
+            out[i] += population(bits[w, i] ^ word[w])
 
 
 @compiled()
@@ -66,12 +71,12 @@ def nearest(patterns: Array, middle: Array, centres: Array, halves: Array, bits:
 
     ``halves (C,)`` are ``½‖c‖²``, ``bits (D/64, C)`` the signs of the centres about ``middle (D,)``.
     """
-    words = np.empty((bits.shape[0], patterns.shape[0]), np.uint64)
+    words = np.empty((patterns.shape[0], bits.shape[0]), np.uint64)
     signs(patterns, middle, words)
     unlike = np.empty(centres.shape[0], np.uint16)
     tally = np.empty(64 * bits.shape[0] + 1, np.int64)
     for i in range(patterns.shape[0]):
-        _unlike(words, i, bits, unlike)
+        _count_unlike(bits, words[i], unlike)
         cut = _cut(unlike, tally, COMPARED)
         best = np.float32(-np.inf)
         for c in range(centres.shape[0]):

@@ -216,8 +216,9 @@ class Signed:
         from mossy.kernels.nearest import signs
 
         self.turned, self.halves, self.middle = turned, _halves(turned), turned.mean(axis=0)
-        self.bits = np.empty((turned.shape[1] // 64, len(turned)), np.uint64)
-        signs(turned, self.middle, self.bits)
+        bits = np.empty((len(turned), turned.shape[1] // 64), np.uint64)
+        signs(turned, self.middle, bits)
+        self.bits = np.ascontiguousarray(bits.T)
 
     def nearest(self, turned: Floats) -> Rows:
         """Return the nearest centre of each rotated pattern."""
