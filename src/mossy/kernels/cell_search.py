@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mossy.kernels.bit_casts import population
 from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
+from mossy.kernels.nearest import shortlist, signs
 from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Ask, Memories, Pages
 from mossy.kernels.rotate import rotate
 
@@ -26,6 +27,7 @@ LEFT = 1.25  # √(π/2): f·√D/r, by which the rest of a cue counts that its 
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
 FOUND, BEST, CROWDED, VISITED, IMPROVED = range(5)  # counts: kept, among the k best, whether crowded, cells
+MORE, FEW = 4, 128  # cells whose distance is looked at: so many times those to visit, and so many
 SIGNED, GLANCED, SURELY, UNSURE, SQUARED = range(5)  # what estimates multiply with: Σ b_j z_j twice, r twice, r²
 FLOOR, CUT, HIGHEST, RATIO, FAR, STRAIGHT = range(6)  # levels: of scores, of estimates; and of the two distances
 
@@ -61,9 +63,9 @@ def _fit(kind: int, key: Array, norm: Any, cue: Array, mask: Array, unit: Any) -
 
 @compiled(reassociate=True)
 def _planes(z: Array, levels: Array, planes: Array) -> tuple[Any, Any, Any]:
-    """Write ``z (D,)``, rounded to 3 bits an entry, into bit planes ``(3, D/64)``; return the step, ``‖z‖`` and ``‖z‖₁``.
+    """Write ``z (D,)``, rounded to 3 bits an entry, into bit planes ``(3, D/64)``.
 
-    ``levels (D,)`` in bytes is to work with.
+    Return the step, ``‖z‖`` and ``‖z‖₁``. ``levels (D,)`` in bytes is to work with.
     """
     square = np.float32(0)
     total = np.float32(0)
@@ -289,16 +291,24 @@ def _rank(
     share: Any,
     wide: Any,
     product: bool,
+    few: int,
 ) -> tuple[Array, Array, Array, Array]:
     """Return how far each cell is, how near for the order of visits, what it holds at best, and a heap of cells.
 
-    Nearness and what it holds are ``-d²``, or dot products.
+    Nearness and what it holds are ``-d²``, or dot products. Where distances are whole, the heap has only cells whose
+    signs are most like those of the cue, ``few`` or a few more.
     """
     n = pages.first.shape[0]
     gaps, near = np.empty(n, np.float32), np.empty(n, np.float32)
     bounds, order = np.empty(n, np.float32), np.empty(n, np.int32)
-    n_open = 0
-    for cell in range(n):
+    n_open, candidates = 0, np.arange(n)
+    if few < n and not product and mask.shape[0] == 0:
+        word, size = np.empty((1, memories.bits.shape[0]), np.uint64), whole.shape[0]
+        signs(whole.reshape(1, size), memories.middle, word)
+        unlike, tally = np.empty(n, np.uint16), np.empty(size + 1, np.int64)
+        alike = np.empty(n + 1, np.int64)
+        candidates = alike[: shortlist(memories.bits, word[0], few, unlike, tally, alike)]
+    for cell in candidates:
         if pages.counts[cell] == 0:
             continue
         spread = np.float32(pages.squares[cell] / pages.counts[cell])
@@ -340,7 +350,9 @@ def _scales(scale: Array, ask: Ask, size: int, step: Any, length: Any, total: An
     """
     twice = np.float32(1 if ask.product else 2)
     mean = total / np.float32(size)
-    left = np.float32(LEFT) * np.sqrt(max(length * length - np.float32(np.pi - np.pi**2 / 4) * mean * total, np.float32(0)))
+    left = np.float32(LEFT) * np.sqrt(
+        max(length * length - np.float32(np.pi - np.pi**2 / 4) * mean * total, np.float32(0))
+    )
     error = np.float32(ERROR) * length
     unit = np.float32(SURE / np.sqrt(size - 1.0))
     scale[SIGNED], scale[GLANCED] = twice * step, twice * np.float32(np.pi / 2) * mean
@@ -376,7 +388,8 @@ def _search_one(
     whole[: cue.shape[0]] = cue
     rotate(whole, memories.signs)
     step, length, total = _planes(whole, levels, planes)
-    gaps, near, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product)
+    few = MORE * visits + FEW
+    gaps, near, bounds, order = _rank(pages, memories, cue, mask, whole, length, ask.share, wide, ask.product, few)
     n_open, looked, k = order.shape[0], 0, best.shape[0]
     while n_open > 0 and looked < limit:
         if tally[VISITED] >= visits and 2 * (tally[VISITED] - tally[IMPROVED]) > visits and tally[BEST] == k:
@@ -433,8 +446,8 @@ def promise(pages: Pages, memories: Memories, cues: Array, kind: int, wide: floa
         whole[: cues.shape[1]] = cues[c]
         rotate(whole, memories.signs)
         _, length, _ = _planes(whole, levels, planes)
-        one, wide32 = np.float32(1), np.float32(wide)
-        _, near, _, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT)
+        one, wide32, every = np.float32(1), np.float32(wide), memories.turned.shape[0]
+        _, near, _, order = _rank(pages, memories, cues[c], nothing, whole, length, one, wide32, kind == DOT, every)
         promises[c] = -np.inf
         for cell in order:
             promises[c, cell] = near[cell]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mossy.kernels.bit_casts import population
 from mossy.kernels.compiled import compiled
 
-__all__ = ["nearest", "signs"]
+__all__ = ["nearest", "shortlist", "signs"]
 
 Array = NDArray[Any]
 
@@ -53,8 +53,13 @@ def _count_unlike(bits: Array, word: Array, out: Array) -> None:
 
 
 @compiled()
-def _cut(unlike: Array, tally: Array, few: int) -> int:
-    """Return the least number of unlike bits that at least ``few`` centres do not exceed."""
+def shortlist(bits: Array, word: Array, few: int, unlike: Array, tally: Array, out: Array) -> int:
+    """Write which of ``bits (W, C)`` differ least from ``word (W,)`` into ``out``, and return how many these are.
+
+    They are at least ``few`` (at most C), and those that differ as little as the last of them. ``unlike (C,)`` and
+    ``tally (64 W + 1,)`` are room.
+    """
+    _count_unlike(bits, word, unlike)
     tally[:] = 0
     for c in range(unlike.shape[0]):
         tally[unlike[c]] += 1
@@ -62,7 +67,11 @@ def _cut(unlike: Array, tally: Array, few: int) -> int:
     while n < few and cut + 1 < tally.shape[0]:
         cut += 1
         n += tally[cut]
-    return cut
+    n = 0
+    for c in range(unlike.shape[0]):
+        out[n] = c
+        n += unlike[c] <= cut
+    return n
 
 
 @compiled()
@@ -73,14 +82,11 @@ def nearest(patterns: Array, middle: Array, centres: Array, halves: Array, bits:
     """
     words = np.empty((patterns.shape[0], bits.shape[0]), np.uint64)
     signs(patterns, middle, words)
-    unlike = np.empty(centres.shape[0], np.uint16)
+    unlike, alike = np.empty(centres.shape[0], np.uint16), np.empty(centres.shape[0] + 1, np.int32)
     tally = np.empty(64 * bits.shape[0] + 1, np.int64)
     for i in range(patterns.shape[0]):
-        _count_unlike(bits, words[i], unlike)
-        cut = _cut(unlike, tally, COMPARED)
         best = np.float32(-np.inf)
-        for c in range(centres.shape[0]):
-            if unlike[c] <= cut:
-                score = _score(patterns[i], centres[c], halves[c])
-                if score > best:
-                    best, out[i] = score, c
+        for c in alike[: shortlist(bits, words[i], COMPARED, unlike, tally, alike)]:
+            score = _score(patterns[i], centres[c], halves[c])
+            if score > best:
+                best, out[i] = score, c

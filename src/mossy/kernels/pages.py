@@ -38,7 +38,8 @@ class Memories(NamedTuple):
     """What is searched, and the geometry of its cells.
 
     ``keys (n, d)``, ``norms (n,)`` (1/length, for cosine alone), ``dead (n,)``, ``logs (n,)`` of strengths or none; the
-    ``centres`` of the cells as they are ``(C, d)`` and ``turned (C, D)``, and the ``signs`` of the rotation.
+    ``centres`` of the cells as they are ``(C, d)`` and ``turned (C, D)``; the ``signs`` of the rotation; the ``bits
+    (D/64, C)`` of the turned centres, whether an entry exceeds that of ``middle (D,)``.
     """
 
     keys: Array
@@ -48,6 +49,8 @@ class Memories(NamedTuple):
     centres: Array
     turned: Array
     signs: Array
+    middle: Array
+    bits: Array
 
 
 class Ask(NamedTuple):

@@ -82,6 +82,19 @@ class KeyStatistics:
         variance, power = (np.einsum("cd,d->c", known, each) for each in entries)
         return np.asarray(np.maximum(1 - variance / np.where(power > LEAST, power, 1.0), 0.0))
 
+    def evenness(self, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return how many entries of equal variance are worth the known ones, ``(Σ v)²/Σ v²``, ``(c,)`` or ``(1,)``.
+
+        Where no entry varies, all count.
+        """
+        if known is None:
+            if "evenness" not in self._sums:
+                self._sums["evenness"] = self.evenness(np.ones((1, len(self.total))))
+            return self._sums["evenness"]
+        variance = self.of_entries("variance")
+        squares = known @ variance**2
+        return np.where(squares > 0, (known @ variance) ** 2 / np.where(squares > 0, squares, 1.0), known.sum(axis=1))
+
     def of_entries(self, of: str) -> NDArray[np.float64]:
         """Return the ``"power"`` (mean square), its root ``"length"``, ``"variance"`` or ``"deviation"``, ``(d,)``."""
         if not self._entries:

@@ -144,5 +144,6 @@ def exact(
             known = known[mine]
         if len(scale) > 1:
             scale = scale[mine]
-        found[part] = similarity.exact(cues.exact[mine], known, scale, keys[rows[part]].astype(np.float64))
+        cue = cues.exact if len(cues.exact) == 1 else cues.exact[mine]
+        found[part] = similarity.exact(cue, known, scale, keys[rows[part]].astype(np.float64))
     return found

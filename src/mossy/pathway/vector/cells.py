@@ -111,9 +111,13 @@ class Cells:
         """Return the cell of each rotated pattern."""
         if len(self) < MANY:
             return _nearest(turned, self.turned)
+        return self.signed().nearest(turned)
+
+    def signed(self) -> Signed:
+        """Return the centres with their signs."""
         if self._signed is None:
             self._signed = Signed(self.turned)
-        return self._signed.nearest(turned)
+        return self._signed
 
     def _put(self, turned: Floats, rows: Rows, cells: Rows) -> None:
         from mossy.kernels.cells import add

@@ -12,7 +12,7 @@ from mossy.pathway.vector.base import Fading, Pairs, Rows, Vector
 from mossy.pathway.vector.cells import Cells
 from mossy.pathway.vector.exact import Exact
 from mossy.pathway.vector.threads import share_out
-from mossy.pathway.vector.visits import ASKED, NEIGHBOURS, learn_visits
+from mossy.pathway.vector.visits import NEIGHBOURS, asked, learn_visits
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
@@ -47,14 +47,15 @@ class Sketch(Vector):
     with ``r = ‖k - c‖``.
 
     A recall visits the cells from the nearest on. Where an estimate and two standard errors reach what the ``k``-th
-    best has so far, the true similarity is computed, under the mask and with the strength. How many cells it visits is
-    learned from the neighbours of 48 stored keys: as many as hold .98 of them, and more while it still finds better
-    ones; where these are many, as many as hold .97 at most. With a mask, or where strengths count, it visits three
-    times as many, and for ``k`` over 10 ``k/10`` times as many. At most 4,096 memories are found for a cue; where more
-    are alike, those no better than the ``k``-th best are left out.
+    best has so far, first with the signs of the way to the cue alone, then with three bits of each entry, the true
+    similarity is computed, under the mask and with the strength. How many cells it visits is learned from the
+    neighbours of 48 to 192 stored keys: as many as hold .98 of them, and more while it still finds better ones; where
+    these are many, as many as hold .97 at most. With a mask, or where strengths count, it visits three times as many,
+    and for ``k`` over 10 ``k/10`` times as many. At most 4,096 memories are found for a cue; where more are alike,
+    those no better than the ``k``-th best are left out.
 
     A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
-    there were at the last time, the next recall learns all cells again, which takes about 50 µs of CPU time a memory. A
+    there were at the last time, the next recall learns all cells again, which takes about 20 µs of CPU time a memory. A
     sketch takes ``D/8 + 8`` bytes; cells, and pages that are not full, add about a fifth (D = 256) to a third (D = 64).
 
     References
@@ -96,7 +97,7 @@ class Sketch(Vector):
         from mossy.kernels.cell_search import search
 
         kind, c = KINDS[index.similarity.name], len(cues.exact)
-        batch = (unit(cues.exact) if kind == COSINE else cues.exact).astype(np.float32)
+        batch = cues.scan if kind == COSINE else cues.exact.astype(np.float32)
         mask = np.empty((1, 0), np.float32) if cues.known is None else cues.known.astype(np.float32)
         share = np.ones(1) if cues.known is None else _share(index, cues.known)
         margin = np.zeros(c) + 2 * index.rounding(cues) + (slack if fading is None else fading.slack)
@@ -106,7 +107,8 @@ class Sketch(Vector):
         harder = max(k / NEIGHBOURS, 1.0) * (HARDER if cues.known is not None or fading is not None else 1.0)
         visits = int(self._visits * harder)
         allowed = max(self._allowed * harder**0.5, len(cells) / SPARED * max(k / NEIGHBOURS, 1.0))
-        limit = max(int(allowed / len(cells) * len(index)), LOOKED_AT_LEAST)
+        looked = max(int(allowed / len(cells) * len(index)), LOOKED_AT_LEAST)
+        limit = looked * cells.sketches // max(len(index), 1)  # those of silent rows are looked at as well
         rows, scores = np.empty((c, KEPT), np.int32), np.empty((c, KEPT), np.float32)
         found = np.zeros(c, np.int64)
 
@@ -166,7 +168,7 @@ class Sketch(Vector):
 
     def _learn_visits(self, index: Index, cells: Cells) -> None:
         alive = index.alive()
-        some = alive[np.linspace(0, len(alive) - 1, min(len(alive), ASKED)).astype(np.intp)]
+        some = alive[np.linspace(0, len(alive) - 1, asked(len(alive))).astype(np.intp)]
         cues = index.prepare(index.keys[some], None)
         patterns, kind = self._patterns(index, some), KINDS[index.similarity.name]
         memories = self._memories(index, cells, NOTHING)
@@ -175,7 +177,9 @@ class Sketch(Vector):
 
     @staticmethod
     def _memories(index: Index, cells: Cells, logs: NDArray[np.float32]) -> Memories:
-        return Memories(index.keys, index.norms, index.dead, logs, cells.centres, cells.turned, cells.signs)
+        signed = cells.signed()
+        geometry = (cells.centres, cells.turned, cells.signs, signed.middle, signed.bits)
+        return Memories(index.keys, index.norms, index.dead, logs, *geometry)
 
     def _split(self, index: Index, cells: Cells) -> None:
         full = cells.full()
@@ -217,18 +221,9 @@ class Sketch(Vector):
         return 0 if self._cells is None else self._cells.nbytes
 
 
-def unit(patterns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return patterns ``(c, d)`` with the length 1; those of zeros stay."""
-    length = np.sqrt(np.einsum("cd,cd->c", patterns, patterns))[:, None]
-    return patterns / np.where(length > 0, length, 1)
-
-
 def _few_entries(index: Index, cues: Cues) -> bool:
-    """Say whether a cue knows too few entries for sketches, counted by how evenly they vary: ``(Σ v)²/Σ v²``."""
-    variance = index.statistics().of_entries("variance")
-    known = np.ones((1, len(variance))) if cues.known is None else cues.known
-    total, squares = known @ variance, known @ variance**2
-    return bool((total**2 < ENTRIES * squares).any())
+    """Say whether a cue knows too few entries for sketches, counted by how evenly they vary."""
+    return bool((index.statistics().evenness(cues.known) < ENTRIES).any())
 
 
 def _share(index: Index, known: NDArray[np.float64]) -> NDArray[np.float64]:

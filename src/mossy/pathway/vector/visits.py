@@ -10,15 +10,21 @@ from mossy.pathway.vector.cells import Cells
 from mossy.similarity import Cues
 from mossy.substrate.index import Index
 
-__all__ = ["ASKED", "NEIGHBOURS", "learn_visits"]
+__all__ = ["NEIGHBOURS", "asked", "learn_visits"]
 
 AT_ONCE = 8  # keys asked for at once
-ASKED = 48  # stored keys that are asked for
+ASKED = 48  # stored keys that are asked for, at least
+COMPARED = 1 << 24  # keys that may be compared to ask for four times as many
 NEIGHBOURS = 10  # of each, besides itself
 FOUND = 0.98  # which part of them shall lie in the cells that are visited
 ALLOWED = 0.97  # which part shall lie in those that may be visited at most, where they are many
 
 Rows = NDArray[np.intp]
+
+
+def asked(n: int) -> int:
+    """Return for how many of ``n`` stored keys to ask."""
+    return min(n, max(ASKED, min(4 * ASKED, COMPARED // n)))
 
 
 def learn_visits(
