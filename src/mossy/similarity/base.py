@@ -85,7 +85,7 @@ class KeyStatistics:
     def evenness(self, known: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return how many entries of equal variance are worth the known ones, ``(Σ v)²/Σ v²``, ``(c,)`` or ``(1,)``.
 
-        Where no entry varies, all count.
+        Where no entry varies, it is infinite: none is missed.
         """
         if known is None:
             if "evenness" not in self._sums:
@@ -93,7 +93,7 @@ class KeyStatistics:
             return self._sums["evenness"]
         variance = self.of_entries("variance")
         squares = known @ variance**2
-        return np.where(squares > 0, (known @ variance) ** 2 / np.where(squares > 0, squares, 1.0), known.sum(axis=1))
+        return np.where(squares > 0, (known @ variance) ** 2 / np.where(squares > 0, squares, 1.0), np.inf)
 
     def of_entries(self, of: str) -> NDArray[np.float64]:
         """Return the ``"power"`` (mean square), its root ``"length"``, ``"variance"`` or ``"deviation"``, ``(d,)``."""
