@@ -165,9 +165,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             if not self.keep_examples:
                 self._remembered = None
         elif self._superposed is None and self.budget is not None:
-            budget = self._most_bytes()
-            each = remembered.nbytes / len(remembered)
-            kept = self._consolidate(remembered, int(budget / each))
+            kept = self._consolidate(remembered, remembered.room(int(self._most_bytes())))
             remembered.remove(np.setdiff1d(np.arange(len(remembered)), kept))
 
     # --- forget ----------------------------------------------------------------------------------

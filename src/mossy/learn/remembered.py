@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import prod
 from typing import Any, final
 
 import numpy as np
@@ -58,6 +59,12 @@ class Remembered:
     def nbytes(self) -> int:
         """Bytes held."""
         return self.index.nbytes + self._targets.nbytes + self._ids.nbytes
+
+    def room(self, budget: int) -> int:
+        """Return for how many there is room in so many bytes."""
+        columns = [*self.index.columns(), self._targets, self._ids]
+        row = sum(column.rows.itemsize * prod(column.rows.shape[1:]) for column in columns)
+        return max(budget - (self.nbytes - sum(column.nbytes for column in columns)), 0) // row
 
     def write(self, keys: NDArray[Any], targets: NDArray[Any], ids: NDArray[np.int64]) -> None:
         """Remember keys ``(n, d)`` with what they recall and their ids, which rise."""
