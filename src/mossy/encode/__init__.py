@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mossy.encode.dentate import Dentate
+from mossy.encode.image import ImageEncoder
 
-__all__ = ["Dentate"]
+__all__ = ["Dentate", "ImageEncoder"]
