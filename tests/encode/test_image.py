@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from tests.naive import encode as naive
 
 from mossy.encode import ImageEncoder
+from mossy.encode.framing import framed
 from mossy.encode.patches import compete, start, whitening
 from mossy.errors import EmptyMemory, InvalidInput, InvalidParameter, InvalidShape, NotFinite
 from mossy.plasticity import Projection
@@ -98,6 +99,27 @@ def test_brightness_and_unit_do_not_matter(gain, offset):
     np.testing.assert_allclose(other.encode(gain * (x + offset)), one.encode(x), rtol=0.02, atol=0.01)
 
 
+@settings(max_examples=20, deadline=None)
+@given(down=st.integers(0, 6), across=st.integers(0, 6), frame=st.sampled_from(["centred", "scaled"]))
+def test_a_frame_moves_with_what_is_shown(down, across, frame):
+    x = np.zeros((10, 14, 15, 1), np.float32)
+    x[:, 3:11, 4:12, 0] = DIGITS[:10].reshape(-1, 8, 8)
+    moved = np.roll(x, (down - 3, across - 4), axis=(1, 2))
+    np.testing.assert_allclose(framed(moved, frame), framed(x, frame), atol=1e-5)
+    middle = (framed(x, "centred")[0, :, :, 0].sum(axis=1) * np.arange(14)).sum() / x[0].sum()
+    assert middle == pytest.approx(6.5, abs=1e-3)
+
+
+def test_a_frame_brings_to_one_size():
+    r = np.arange(40) - 18.0
+    blobs = [np.exp(-(r[:, None] ** 2 + (r - 3) ** 2) / (2 * spread**2)) for spread in (2.5, 4.0)]
+    given = np.stack(blobs)[..., None].astype(np.float32)
+    small, large = framed(given, "scaled")
+    assert np.abs(small - large).max() < 0.1 < np.abs(given[0] - given[1]).max()
+    flat = np.full((1, 5, 5, 2), 3.0, np.float32)
+    np.testing.assert_array_equal(framed(flat, "scaled"), flat)
+
+
 def test_one_by_one_is_as_batched():
     encoder = ImageEncoder((8, 8), 12, 4, stride=2).learn(DIGITS[:50])
     batched = encoder.encode(DIGITS[:20])
@@ -123,11 +145,15 @@ def test_random_units_do_not_learn():
 
 
 def test_state_round_trip_and_determinism():
-    encoder = ImageEncoder((8, 8), 10, 4, grid=2, polarity=True, mirror=True, seed=5).learn(DIGITS[:60])
+    encoder = ImageEncoder((8, 8), 10, 4, grid=2, polarity=True, mirror=True, frame="scaled", seed=5).learn(DIGITS[:60])
     again = ImageEncoder.from_state(encoder.state())
     np.testing.assert_array_equal(again.encode(DIGITS[:9]), encoder.encode(DIGITS[:9]))
     np.testing.assert_array_equal(again.learn(DIGITS).encode(DIGITS[:9]), encoder.learn(DIGITS).encode(DIGITS[:9]))
-    same = ImageEncoder((8, 8), 10, 4, grid=2, polarity=True, mirror=True, seed=5).learn(DIGITS[:60]).learn(DIGITS)
+    same = (
+        ImageEncoder((8, 8), 10, 4, grid=2, polarity=True, mirror=True, frame="scaled", seed=5)
+        .learn(DIGITS[:60])
+        .learn(DIGITS)
+    )
     np.testing.assert_array_equal(same.encode(DIGITS[:9]), encoder.encode(DIGITS[:9]))
     assert encoder.nbytes > 0
 
@@ -166,6 +192,7 @@ def test_a_matrix_reads_digits_through_it():
         {"mirror": "no"},
         {"power": 0.0},
         {"power": 2.0},
+        {"frame": "golden"},
         {"contrast": 0.0},
         {"whiten": 0.0},
         {"learning": "by heart"},

@@ -41,3 +41,48 @@ def compete(patches, units, wins, round_of=256):
             units[u] = [w + (e - w) / wins[u] for w, e in zip(units[u], x, strict=True)]
         units = [list(np.array(unit) / (np.linalg.norm(unit) or 1.0)) for unit in units]
     return np.array(units), wins
+
+
+def sound(samples, rate, bands, steps, window, hop, low, high, deltas, span, silence):
+    """Return the pattern of one recording, with every Fourier sum written out."""
+    frame, step = round(window * rate), round(hop * rate)
+    x = np.array(samples, float) / (np.abs(samples).max() or 1.0)
+    lead = math.ceil(frame / step) * step
+    x = np.concatenate([np.zeros(lead), x, np.zeros(lead + -len(x) % step)])
+    frames = [x[t : t + frame] for t in range(0, len(x) - frame + 1, step)]
+    hann = [0.5 - 0.5 * math.cos(2 * math.pi * t / frame) for t in range(frame)]
+    to_mel, to_hz = lambda f: 1127 * math.log(1 + f / 700), lambda m: 700 * (math.exp(m / 1127) - 1)
+    edges = [to_hz(to_mel(low) + (to_mel(high) - to_mel(low)) * i / (bands + 1)) for i in range(bands + 2)]
+    power = np.zeros((len(frames), bands))
+    for t, one in enumerate(frames):
+        spectrum = [
+            abs(
+                sum(
+                    h * s * np.exp(-2j * math.pi * f * i / frame)
+                    for i, (h, s) in enumerate(zip(hann, one, strict=True))
+                )
+            )
+            for f in range(frame // 2 + 1)
+        ]
+        for m in range(bands):
+            left, middle, right = edges[m : m + 3]
+            weights = []
+            for f in range(len(spectrum)):
+                at = f * rate / frame
+                weights.append(max(0.0, min((at - left) / (middle - left), (right - at) / (right - middle))))
+            power[t, m] = sum(w * s**2 for w, s in zip(weights, spectrum, strict=True)) / sum(weights)
+    loud = [float(np.mean(one**2)) for one in frames]
+    sounding = [t for t in range(len(frames)) if loud[t] > max(loud) * 10 ** (-silence / 10)]
+    power = power[sounding[0] : sounding[-1] + 1]
+    logs = np.log(np.maximum(power, power.max() * 10 ** (-span / 10)))
+    pooled = np.zeros((steps, bands))
+    for s in range(steps):
+        start, end = s * len(logs) / steps, (s + 1) * len(logs) / steps
+        for t in range(len(logs)):
+            pooled[s] += max(0.0, min(end, t + 1) - max(start, t)) * logs[t]
+        pooled[s] /= end - start
+    pooled -= pooled.mean()
+    if not deltas:
+        return pooled.reshape(-1)
+    change = [(pooled[min(s + 1, steps - 1)] - pooled[max(s - 1, 0)]) / 2 for s in range(steps)]
+    return np.concatenate([pooled, change]).reshape(-1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mossy.arrays import as_batch, check_flag, check_integer, check_number, choose
+from mossy.encode.framing import FRAMES, framed
 from mossy.encode.patches import compete, start, whitening
 from mossy.errors import EmptyMemory, InvalidParameter
 from mossy.kernels.patches import cut, pool
@@ -59,6 +60,9 @@ class ImageEncoder:
         from one, as if mirror images had been written too. Twice the time.
     power
         ``p``: 1 leaves the pooled activity as it is, 0.5 takes its root.
+    frame
+        ``"centred"``: what an image shows is moved to its middle first, so that a character is the same wherever it
+        stands; ``"scaled"``: and brought to one size. ``"given"``: the image is taken as it is.
     contrast
         ``ε``: share of the usual variance that is added to the variance of a patch, so that flat patches stay quiet.
     whiten
@@ -91,6 +95,7 @@ class ImageEncoder:
         polarity: bool = False,
         mirror: bool = False,
         power: float = 1.0,
+        frame: str = "given",
         contrast: float = 0.1,
         whiten: float = 0.1,
         learning: str = "competitive",
@@ -111,6 +116,8 @@ class ImageEncoder:
         self.polarity = check_flag(polarity, "ImageEncoder.polarity")
         self.mirror = check_flag(mirror, "ImageEncoder.mirror")
         self.power = check_number(power, "ImageEncoder.power", 0.0, 1.0, open_low=True)
+        choose(FRAMES, frame, "ImageEncoder.frame")
+        self.frame = frame
         self.contrast = check_number(contrast, "ImageEncoder.contrast", 0.0, open_low=True)
         self.whiten = check_number(whiten, "ImageEncoder.whiten", 0.0, open_low=True)
         choose(LEARNING, learning, "ImageEncoder.learning")
@@ -146,7 +153,7 @@ class ImageEncoder:
         InvalidInput
             Nothing was learned.
         """
-        x, _ = as_batch(images, "images", self.d)
+        x = self._framed(as_batch(images, "images", self.d)[0])
         times = int(self._learned["times"]) if self._learned else 0
         rng = np.random.default_rng((self.seed, times))
         raw = self._sample(x, rng)
@@ -170,6 +177,12 @@ class ImageEncoder:
             compete(white, self._learned["w"], self._learned["wins"])
         self._learned["times"] = np.array(times + 1)
         return self
+
+    def _framed(self, x: Floats) -> Floats:
+        if not any(FRAMES[self.frame]):
+            return x
+        laid = x.reshape(len(x), self.shape[0], self.shape[1], self.channels)
+        return framed(laid, self.frame).reshape(x.shape)
 
     def _sample(self, x: Floats, rng: np.random.Generator) -> Floats:
         """Return patches ``(samples, p)`` from random places of random images."""
@@ -205,7 +218,7 @@ class ImageEncoder:
         filters = self._filters()
         for first in range(0, len(images), step):
             part = slice(first, first + step)
-            self._pool(images[part], filters, patches, drives, out[part])
+            self._pool(self._framed(images[part]), filters, patches, drives, out[part])
         out /= np.outer(np.bincount(rows), np.bincount(columns)).astype(np.float32)[:, :, None, None]
         if self.power == 0.5:
             np.sqrt(out, out=out)
@@ -242,8 +255,8 @@ class ImageEncoder:
 
     def state(self) -> dict[str, Any]:
         """Return the configuration, and copies of the arrays that it learned under ``learned.``, flat."""
-        names = ("shape", "patches", "size", "stride", "grid", "bias", "polarity", "mirror", "power", "contrast")
-        state = {name: getattr(self, name) for name in (*names, "whiten", "learning", "samples", "seed")}
+        names = ("shape", "patches", "size", "stride", "grid", "bias", "polarity", "mirror", "power", "frame")
+        state = {name: getattr(self, name) for name in (*names, "contrast", "whiten", "learning", "samples", "seed")}
         return state | {f"learned.{name}": array.copy() for name, array in self._learned.items()}
 
     @classmethod
