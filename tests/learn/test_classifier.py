@@ -187,6 +187,21 @@ def test_bad_input(kind):
         MemoryClassifier(budget="many").fit(X, Y)
 
 
+def test_a_budget_that_new_classes_break_is_told_before():
+    model = MemoryClassifier("index", budget=2000).fit(X[Y == 0], Y[Y == 0])
+    before = model.predict_proba(ASKED)
+    with pytest.raises(ValueError, match="budget"):
+        model.partial_fit(np.arange(64 * 9).reshape(9, 64), np.arange(10, 19))
+    np.testing.assert_array_equal(model.classes_, [0])
+    np.testing.assert_array_equal(before, model.predict_proba(ASKED))
+    model = MemoryClassifier("matrix", budget="60 kB").fit(X, Y)
+    with pytest.raises(ValueError, match="more classes"):
+        model.partial_fit(np.repeat(X, 2, axis=0)[:200], np.arange(200) // 2)
+    assert len(model.classes_) == 6
+    with pytest.raises(ValueError, match="keep_examples"):
+        MemoryClassifier("matrix", budget="60 kB", keep_examples=True).fit(X, Y)
+
+
 def test_after_an_error_it_knows_what_it_knew():
     model = MemoryClassifier("index").fit(X, Y)
     before = model.predict_proba(ASKED)
@@ -218,9 +233,13 @@ def test_an_index_votes_as_its_equation_says():
         np.testing.assert_allclose(row, vote(X, Y, cue, 6, 7, sharpness, doubt), atol=1e-7)
 
 
-@pytest.mark.parametrize(("substrate", "budget"), [("index", 20_000), ("matrix", 60_000), ("auto", 100_000)])
+@pytest.mark.parametrize(
+    ("substrate", "budget"), [("index", 20_000), ("matrix", 60_000), ("auto", 100_000), ("classes", 300_000)]
+)
 def test_a_budget_is_kept(substrate, budget):
     model = MemoryClassifier(substrate, budget=budget)
+    if substrate == "classes":
+        model.set_params(substrate="matrix", per_class=True)
     for first in range(0, 1200, 100):
         model.partial_fit(DIGITS[first : first + 100], LABELS[first : first + 100])
         model.predict(ASKED[:2])

@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 FEWEST = 8  # units of a matrix
 OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
+READ = 3  # times that weights of a value are held: their sum, and as they are read
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
 
 
@@ -61,6 +62,10 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _outputs(self) -> int:
         """Return how many entries a value has."""
+
+    @abstractmethod
+    def _target_entries(self) -> int:
+        """Return how many numbers the target of an example is."""
 
     @abstractmethod
     def _consolidate(self, remembered: Remembered, most: int) -> Rows:
@@ -132,6 +137,35 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         dentate = Dentate(d, units, seed=int(self.random_state), mean=mean, scale=scale)
         return Superposed(dentate, d, self._outputs(), ridge, block, per_class)
 
+    def _check_budget(self, d: int, outputs: int, kinds: int) -> None:
+        """Raise ``ValueError`` if a budget has no room for features of ``d`` entries and so many kinds of target.
+
+        Parameters
+        ----------
+        d
+            Entries of the features.
+        outputs
+            Entries of a value, as they will be.
+        kinds
+            How many examples there must be room for, at least.
+        """
+        if self.budget is None:
+            return
+        budget = as_bytes(self.budget, "budget")
+        if self.keep_examples and self.substrate != "index":
+            raise ValueError("budget cannot be kept with keep_examples=True, which keeps every example.")
+        if self._superposed is not None:
+            more = outputs - len(self._superposed.cross)
+            each = READ * 8 * (self._superposed.units + 1) + self._superposed.per_class * self._superposed.nbytes_of_sum
+            if self._superposed.nbytes + more * each > budget:
+                raise ValueError(f"budget={self.budget!r} is too small for {more} more classes.")
+        elif self.substrate != "matrix" and budget < 16 * d + kinds * (
+            4 * d + 4 + 1 + 8 * (1 + self._target_entries())
+        ):
+            raise ValueError(f"budget={self.budget!r} is too small: it has no room for an example of each class.")
+        if self._superposed is None and self.substrate != "index" and self.encoder is None:
+            self._room(d)
+
     def _room(self, d: int) -> tuple[int, int]:
         """Return how many units a matrix has, and how many rows may wait, within the budget."""
         if self.budget is None:
@@ -139,8 +173,10 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         budget = as_bytes(self.budget, "budget")
         outputs = max(self._outputs(), OUTPUTS)
         block = int(min(BLOCK, max(16, (budget / 8) ** 0.5 // 64)))
-        a, b = 8.0, 8 * (2 + 2 * outputs) + 4 * block + 20 * (d + 1)
-        units = int((-b + (b * b + 4 * a * (budget - 16 * outputs * block)) ** 0.5) / (2 * a)) if budget > b else 0
+        sums = outputs if getattr(self, "per_class", False) else 1
+        a, b = 8.0 * sums, 8 * (2 + READ * outputs) + 4 * block + 20 * (d + 1)
+        left = budget - 16 * outputs * block
+        units = int((-b + (b * b + 4 * a * left) ** 0.5) / (2 * a)) if left > 0 else 0
         if units < FEWEST:
             raise ValueError(f"budget={self.budget!r} is too small: a matrix of {FEWEST} units does not fit.")
         return min(units, int(self.units)), block

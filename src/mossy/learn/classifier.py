@@ -25,7 +25,92 @@ Floats = NDArray[np.float64]
 
 @final
 class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
-    """Learns examples in one pass, in any order, with new classes at any time, and forgets them exactly."""
+    r"""Learns examples in one pass, in any order, with new classes at any time, and forgets them exactly.
+
+    An index votes by its ``k`` nearest examples; a matrix reads the drive of each class:
+
+    .. math::  p_c ∝ n\sum_{i\,\text{of}\,c} a_i + \text{doubt}/m, \quad
+               a = \text{softmax}(-γ‖k_i - x‖²/2), \quad n = 1/\sum a_i^2
+               \qquad\text{or}\qquad  p = \text{softmax}(β(Wφ(x) + b))
+
+    ``γ`` and the doubt are those that give each example the most probability by the others; ``W`` is ridge regression
+    on one-hot values, and β follows from how well it fits (see ``mossy.learn.posterior``). Predicting changes nothing.
+
+    Parameters
+    ----------
+    substrate
+        ``"index"`` remembers each example, with an index neuron of its own, and recalls the nearest. ``"matrix"``
+        superposes all in the sums of the projection rule, behind a random expansion: its size does not grow, and no
+        example is kept. ``"auto"`` is an index as long as that takes fewer bytes than the matrix would (and no more
+        than ``budget``), and a matrix from then on. ``substrate_`` tells which it is.
+    encoder
+        A transformer whose output is remembered in place of ``X``. It is cloned as ``encoder_``, fitted on the first
+        batch, and then held fixed: with another code, what is remembered would be strange. A matrix then takes its
+        output as it is, without the expansion, and sums are rounded to float32 products.
+    units
+        Units of the expansion of a matrix, at least 8. Their input is scaled by one number, the power of two nearest
+        to half the root mean square of the first batch. Bring columns of different scale to one (``StandardScaler``).
+    ridge
+        λ of the matrix, as a share of the mean variance of a unit, above 0. ``"auto"`` chooses it by generalised
+        cross-validation from the sums, at the first prediction after something was learned. That solves for the weights
+        about five times: give a number (0.01 suits many) where features are several thousand.
+    neighbours
+        How many of the nearest examples an index recalls.
+    beta
+        β of an index: how sharply they compete, in units of ``mossy.Index``. ``"auto"`` chooses what tells the examples
+        best by the others, on at most 1,024 of them.
+    budget
+        The most bytes of the fitted state: an integer, or a string such as ``"0.5 MB"``. An index then keeps of each
+        class those examples whose mean stays nearest to that of all that were there (herding); the others are let go
+        and cannot be had back. A matrix has as many units as fit. None sets no bound.
+    keep_examples
+        A matrix keeps every example beside its sums, so that they can be forgotten by id, by class or by ``X`` alone.
+    per_class
+        A matrix keeps a sum for each class, so that a class can be forgotten. It costs the size of the sums once more
+        for each class.
+    random_state
+        The seed of the expansion, an integer.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The classes that are known, sorted.
+    substrate_ : str
+        ``"index"`` or ``"matrix"``.
+    last_ids_ : ndarray
+        The ids of the examples of the last ``fit`` or ``partial_fit``: 0, 1, 2 … in the order in which they come.
+    ids_ : ndarray
+        The ids of the examples that are remembered one by one.
+    nbytes_ : int
+        Bytes of the fitted state, without ``encoder_``.
+    encoder_, n_features_in_, feature_names_in_
+
+    Notes
+    -----
+    Any order and any batches of the same examples give the same predictions: of an index exactly; of a matrix to the
+    bit where the first batch leads to the same scale (one power of two), since patterns are whole numbers whose sums
+    are exact. With an encoder of yours, what its first batch teaches it, and rounding, can differ; and what a budget
+    lets go depends on when.
+
+    References
+    ----------
+    Personnaz, Guyon and Dreyfus (1985), doi:10.1051/jphyslet:01985004608035900, the projection rule. Hoerl and Kennard
+    (1970), doi:10.1080/00401706.1970.10488634, ridge regression. Ramsauer et al. (2021), arXiv:2008.02217, recall by
+    softmax.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from mossy.learn import MemoryClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> memory = MemoryClassifier()
+    >>> for c in (2, 0, 1):  # one class after another
+    ...     memory = memory.partial_fit(X[y == c], y[y == c])
+    >>> memory.predict(X[:2])
+    array([0, 0])
+    >>> memory.forget(classes=[0]).classes_
+    array([1, 2])
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MemoryEstimator._parameter_constraints,
@@ -87,6 +172,7 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         declared = [] if classes is None else [np.asarray(classes)]
         named = unique_labels(*([self._labels] if len(self._labels) else []), labels, *declared)
         features = self._features(x, labels, first)
+        self._check_budget(features.shape[1], len(named), len(named))
         self._name_classes(named)
         if declared:
             self._declared = unique_labels(*([self._declared] if len(self._declared) else []), *declared)
@@ -132,6 +218,9 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
     def _outputs(self) -> int:
         return len(self._labels)
 
+    def _target_entries(self) -> int:
+        return 1
+
     def _consolidate(self, remembered: Remembered, most: int) -> Rows:
         return herd(remembered.keys, remembered.targets, most)
 
@@ -145,7 +234,26 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         classes: ArrayLike | None = None,
         ids: ArrayLike | None = None,
     ) -> MemoryClassifier:
-        """Forget examples as if they had never been seen: those of ``X`` and ``y``, of ``classes``, or of ``ids``."""
+        """Forget examples as if they had never been seen: those of ``X`` and ``y``, of ``classes``, or of ``ids``.
+
+        Parameters
+        ----------
+        X, y
+            Examples as they were given, and their classes. Of equal ones the oldest is forgotten, once for each row.
+            An index, and a matrix with ``keep_examples``, needs no ``y``. A matrix without subtracts what it is told:
+            that it was learned is for the caller to know, though impossible sums are found out.
+        classes
+            Every example of these classes, and the classes themselves.
+        ids
+            Examples by id, as ``last_ids_`` held them.
+
+        Raises
+        ------
+        CannotForget
+            A matrix does not keep what this needs: ``keep_examples``, or ``per_class`` for classes.
+        UnknownMemory
+            One of them is not known. Nothing was forgotten.
+        """
         self._check_named(X, classes, ids)
         if X is not None:
             self._forget_pairs(X, y)

@@ -23,7 +23,64 @@ Floats = NDArray[np.float64]
 
 @final
 class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
-    """Learns examples with numbers to be recalled in one pass, in any order, and forgets them exactly."""
+    r"""Learns examples with numbers to be recalled in one pass, in any order, and forgets them exactly.
+
+    .. math::  \hat y = \sum_i a_i y_i, \quad a = \text{softmax}(-γ‖k_i - x‖²/2)
+               \qquad\text{or}\qquad  \hat y = Wφ(x) + b
+
+    over the nearest examples of an index, with the ``γ`` that tells examples best by the others; or read from a matrix
+    by ridge regression. Targets may be several. Predicting changes nothing.
+
+    Parameters
+    ----------
+    substrate
+        ``"index"`` remembers each example, with an index neuron of its own, and recalls the nearest. ``"matrix"``
+        superposes all in the sums of the projection rule, behind a random expansion: its size does not grow, and no
+        example is kept. ``"auto"`` is an index as long as that takes fewer bytes than the matrix would (and no more
+        than ``budget``), and a matrix from then on. ``substrate_`` tells which it is.
+    encoder
+        A transformer whose output is remembered in place of ``X``. It is cloned as ``encoder_``, fitted on the first
+        batch, and then held fixed: with another code, what is remembered would be strange. A matrix then takes its
+        output as it is, without the expansion, and sums are rounded to float32 products.
+    units
+        Units of the expansion of a matrix, at least 8. Their input is scaled by one number, the power of two nearest
+        to half the root mean square of the first batch. Bring columns of different scale to one (``StandardScaler``).
+    ridge
+        λ of the matrix, as a share of the mean variance of a unit, above 0. ``"auto"`` chooses it by generalised
+        cross-validation from the sums, at the first prediction after something was learned. That solves for the weights
+        about five times: give a number (0.01 suits many) where features are several thousand.
+    neighbours
+        How many of the nearest examples an index recalls.
+    beta
+        β of an index: how sharply they compete, in units of ``mossy.Index``. ``"auto"`` chooses what tells the examples
+        best by the others, on at most 1,024 of them.
+    budget
+        The most bytes of the fitted state: an integer, or a string such as ``"0.5 MB"``. An index then keeps
+        those examples whose mean stays nearest to that of all that were there (herding); the others are let go and
+        cannot be had back. A matrix has as many units as fit. None sets no bound.
+    keep_examples
+        A matrix keeps every example beside its sums, so that they can be forgotten by id or by ``X`` alone.
+    random_state
+        The seed of the expansion, an integer.
+
+    Attributes
+    ----------
+    substrate_, last_ids_, ids_, nbytes_, encoder_, n_features_in_, feature_names_in_
+        As of ``MemoryClassifier``, and so are the notes on order.
+
+    References
+    ----------
+    As of ``MemoryClassifier``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mossy.learn import MemoryRegressor
+    >>> x = np.linspace(0, 1, 200)[:, None]
+    >>> memory = MemoryRegressor("matrix", units=100).fit(x, x[:, 0] ** 2)
+    >>> bool(abs(memory.predict([[0.5]])[0] - 0.25) < 0.01)
+    True
+    """
 
     def __init__(
         self,
@@ -66,7 +123,9 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
             self._begin()
         first = self._next == 0
         x, targets = self._with_targets(X, y, first)
-        self._learn(self._features(x, targets, first), targets)
+        features = self._features(x, targets, first)
+        self._check_budget(features.shape[1], self._outputs(), 2)
+        self._learn(features, targets)
         return self
 
     def _with_targets(self, X: Any, y: Any, first: bool) -> tuple[NDArray[Any], Floats]:
@@ -86,6 +145,9 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
     def _outputs(self) -> int:
         return int(np.prod(self._shape, dtype=int))
 
+    def _target_entries(self) -> int:
+        return self._outputs()
+
     def _consolidate(self, remembered: Remembered, most: int) -> Rows:
         joint = np.hstack([remembered.keys, remembered.targets])
         return herd(joint, np.zeros(len(joint), np.intp), most)
@@ -95,7 +157,10 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
     def forget(
         self, X: ArrayLike | None = None, y: ArrayLike | None = None, *, ids: ArrayLike | None = None
     ) -> MemoryRegressor:
-        """Forget examples as if they had never been seen: those of ``X`` and ``y``, or of ``ids``."""
+        """Forget examples as if they had never been seen: those of ``X`` and ``y``, or of ``ids``.
+
+        See ``MemoryClassifier.forget``. Raises ``CannotForget`` and ``UnknownMemory``.
+        """
         self._check_named(X, None, ids)
         if ids is not None:
             self._forget_rows(self._of_their_own("id").of_ids(ids))

@@ -104,6 +104,11 @@ class Superposed:
         expand = 0 if self.dentate is None else self.dentate.nbytes
         return sum(g.nbytes for g in self._grams.values()) + self.cross.nbytes + waiting + read + solved + expand
 
+    @property
+    def nbytes_of_sum(self) -> int:
+        """Bytes of one sum ``A``."""
+        return 8 * (self.units + 1) ** 2
+
     # --- write -----------------------------------------------------------------------------------
 
     def write(self, x: NDArray[Any], values: Floats, groups: NDArray[np.intp] | None = None, sign: int = 1) -> None:
@@ -111,6 +116,8 @@ class Superposed:
 
         ``groups (n,)`` says to which sum each belongs, if a sum is kept for each class.
         """
+        if sign < 0:
+            self.settle()  # so that what is forgotten does not wait there
         if self.per_class and groups is not None:
             for group in np.unique(groups):
                 mine = groups == group
