@@ -36,6 +36,31 @@ def test_similar_inputs_overlap_less_after_it():
     assert cosine(encoder.encode(x), encoder.encode(near)) < 0.8 * cosine(x, near)
 
 
+def test_units_learn_what_they_are_shown():
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(20, 12))
+    x = (centres[rng.integers(0, 20, 2000)] + 0.1 * rng.normal(size=(2000, 12))).astype(np.float32)
+    encoder = Dentate(12, 60, mean=0.5, scale=2.0).learn(x[:1000]).learn(x[1000:])
+    again = Dentate(12, 60, mean=0.5, scale=2.0).learn(x[:1000]).learn(x[1000:])
+    np.testing.assert_array_equal(again.encode(x[:5]), encoder.encode(x[:5]))
+    state = encoder.state()
+    assert state["learned.wins"].sum() == 2000
+    seen = (centres - 0.5) / 2.0
+    best = (seen / np.linalg.norm(seen, axis=1, keepdims=True) @ state["learned.weights"].T).max(axis=1)
+    assert best.min() > 0.95  # each centre has a unit; random units are far from all
+    restored = Dentate.from_state(state)
+    np.testing.assert_array_equal(restored.encode(x[:5]), encoder.encode(x[:5]))
+    np.testing.assert_array_equal(restored.learn(x).encode(x[:5]), encoder.learn(x).encode(x[:5]))
+    assert encoder.nbytes > 0
+
+
+def test_synapses_give_the_drive():
+    x = np.random.default_rng(0).normal(size=(4, 5))
+    encoder = Dentate(5, 40, seed=7, mean=0.5, scale=2.0, bias=0.3)
+    weights, thresholds = encoder.synapses(np.float64)
+    np.testing.assert_allclose(np.maximum(x @ weights + thresholds, 0), encoder.encode(x), atol=1e-12)
+
+
 def test_state_round_trip():
     encoder = Dentate(4, 30, k=3, seed=2, mean=0.1, scale=0.4, bias=0.0)
     again = Dentate.from_state(encoder.state())

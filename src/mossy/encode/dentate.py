@@ -1,14 +1,15 @@
-"""A random sparse expansion, as the dentate gyrus makes of its input before the mossy fibres."""
+"""A sparse expansion, as the dentate gyrus makes of its input before the mossy fibres."""
 
 from __future__ import annotations
 
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mossy.activations import KWinners
 from mossy.arrays import as_batch, check_integer, check_number
+from mossy.encode.patches import compete, start
 from mossy.errors import InvalidParameter
 
 __all__ = ["Dentate"]
@@ -22,8 +23,8 @@ class Dentate:
 
     ``W`` is normal with variance ``1/d`` and ``b`` normal with standard deviation ``bias``, so that ``h`` is
     of order one for entries of order one. Similar inputs become patterns that overlap less: a linear memory
-    behind it can separate what it could not before. The random numbers follow from ``seed`` and are never
-    learned.
+    behind it can separate what it could not before. The random numbers follow from ``seed``; they stay as they are
+    unless ``learn`` lets the units compete for what they are shown.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class Dentate:
     ------
     InvalidParameter
 
-    Source: random expansion before a linear readout, G.-B. Huang et al. (2006),
-    doi:10.1016/j.neucom.2005.12.126, with
-    ``k`` winners S. Dasgupta et al. (2017), doi:10.1126/science.aam9868.
+    Source: random expansion before a linear readout, G.-B. Huang et al. (2006), doi:10.1016/j.neucom.2005.12.126; with
+    ``k`` winners S. Dasgupta et al. (2017), doi:10.1126/science.aam9868; competition D. E. Rumelhart and D. Zipser
+    (1985), doi:10.1207/s15516709cog0901_5.
     """
 
     def __init__(
@@ -71,8 +72,35 @@ class Dentate:
         self.scale = check_number(scale, "Dentate.scale", 0.0, open_low=True)
         self.bias = check_number(bias, "Dentate.bias", 0.0)
         rng = np.random.default_rng(self.seed)
-        self._weights: NDArray[np.float64] = rng.standard_normal((self.units, self.d)) / np.sqrt(self.d)
+        self._weights: NDArray[Any] = rng.standard_normal((self.units, self.d)) / np.sqrt(self.d)
         self._thresholds: NDArray[np.float64] = self.bias * rng.standard_normal(self.units)
+        self._wins: NDArray[np.int64] | None = None
+
+    def learn(self, x: ArrayLike) -> Dentate:
+        """Let the units compete for a batch ``(n, d)``; a second time goes on where the first ended.
+
+        The first time, units begin as ``(x - μ)/σ`` of inputs drawn at random, of length 1; those beyond ``n`` stay
+        random. The unit that is most like an input moves to it by one over its wins, so that the expansion has more
+        units where there is more to tell apart. What was encoded before is not like what is encoded after it.
+
+        Raises
+        ------
+        InvalidInput
+            Nothing was learned.
+        """
+        batch, _ = as_batch(x, "x", self.d, np.float32)
+        inputs = (batch - np.float32(self.mean)) / np.float32(self.scale)
+        if self._wins is None:
+            self._weights = start(inputs, self.units, np.random.default_rng((self.seed, 1)))
+            self._wins = np.zeros(self.units, np.int64)
+        compete(inputs, self._weights, self._wins)
+        return self
+
+    def synapses(self, dtype: DTypeLike = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return ``V (d, units)`` and ``t (units,)`` of the drive ``h = xV + t``, with ``μ`` and ``σ`` taken in."""
+        weights = self._weights.T.astype(np.float64) / self.scale
+        thresholds = self._thresholds - self.mean * weights.sum(axis=0)
+        return np.ascontiguousarray(weights, dtype), thresholds.astype(dtype)
 
     def encode(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return the pattern ``(units,)`` of one input ``(d,)``, or ``(n, units)`` of a batch ``(n, d)``.
@@ -89,10 +117,14 @@ class Dentate:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self._weights.nbytes + self._thresholds.nbytes
+        wins = 0 if self._wins is None else self._wins.nbytes
+        return self._weights.nbytes + self._thresholds.nbytes + wins
 
     def state(self) -> dict[str, Any]:
-        """Return the configuration; the random numbers follow from it."""
+        """Return the configuration, from which the random numbers follow, and copies of what was learned."""
+        learned = (
+            {} if self._wins is None else {"learned.weights": self._weights.copy(), "learned.wins": self._wins.copy()}
+        )
         return {
             "d": self.d,
             "units": self.units,
@@ -101,9 +133,13 @@ class Dentate:
             "mean": self.mean,
             "scale": self.scale,
             "bias": self.bias,
+            **learned,
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Dentate:
         """Make the encoder again that ``state()`` was taken from."""
-        return cls(**state)
+        encoder = cls(**{name: value for name, value in state.items() if not name.startswith("learned.")})
+        if "learned.wins" in state:
+            encoder._weights, encoder._wins = state["learned.weights"].copy(), state["learned.wins"].copy()
+        return encoder

@@ -10,9 +10,19 @@ except ImportError as error:
     raise MissingExtra("scikit-learn", "learn") from error
 
 from mossy.learn.classifier import MemoryClassifier
+from mossy.learn.encoders import Dentate, ImageEncoder, SoundEncoder
 from mossy.learn.explanation import Explanation
 from mossy.learn.imputer import MemoryImputer
 from mossy.learn.novelty import NoveltyDetector
 from mossy.learn.regressor import MemoryRegressor
 
-__all__ = ["Explanation", "MemoryClassifier", "MemoryImputer", "MemoryRegressor", "NoveltyDetector"]
+__all__ = [
+    "Dentate",
+    "Explanation",
+    "ImageEncoder",
+    "MemoryClassifier",
+    "MemoryImputer",
+    "MemoryRegressor",
+    "NoveltyDetector",
+    "SoundEncoder",
+]
