@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mossy.encode import Dentate
 from mossy.plasticity import Projection
 
-__all__ = ["STEPS", "Solution", "Superposed", "expansion"]
+__all__ = ["Solution", "Superposed"]
 
 Floats = NDArray[np.float64]
 
@@ -234,7 +234,9 @@ class Superposed:
         """Return ``φ (n, units)`` of ``x (n, d)`` in the dtype of ``x``."""
         if self.dentate is None:
             return x
-        weights, thresholds = self._synapses(x.dtype)
+        if self._reading is None or self._reading[0].dtype != x.dtype:
+            self._reading = self.dentate.synapses(x.dtype)
+        weights, thresholds = self._reading
         drive = x @ weights
         drive += thresholds
         np.maximum(drive, 0, out=drive)
@@ -250,21 +252,6 @@ class Superposed:
             values[part] = self.patterns(x[part]) @ readout
         values += solution.intercept
         return values
-
-    def _synapses(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the synapses of the expansion in this dtype, with its scaling of the input taken in."""
-        if self._reading is None or self._reading[0].dtype != dtype:
-            self._reading = expansion(self.dentate, dtype)
-        return self._reading
-
-
-def expansion(dentate: Dentate | None, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return ``V (d, units)`` and ``t (units,)`` of an expansion ``max(xV + t, 0)``."""
-    if dentate is None:
-        return np.empty((0, 0), dtype), np.empty(0, dtype)
-    weights = dentate._weights / dentate.scale
-    thresholds = dentate._thresholds - dentate.mean * weights.sum(axis=1)
-    return np.ascontiguousarray(weights.T, dtype), thresholds.astype(dtype)
 
 
 def _fit(gram: Floats, cross: Floats, total: float, count: int, given: float | None) -> tuple[Floats, float, float]:
