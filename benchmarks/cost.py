@@ -32,6 +32,7 @@ from mossy.encode import Dentate
 from record import record
 
 QUESTION = "What does a recall cost, and a memory take, as memories become many?"
+HELD_FROM = 100_000  # memories from which what they take with links is measured
 D, K, CUES, SEED = 256, 10, 200, 0
 LARGEST_GRAPH = 100_000
 STORED_AT_ONCE = 20_000
@@ -61,7 +62,7 @@ def main() -> None:
         for size, cell in way(sizes):
             result["ways"][name][str(size)] = cell
             print(f"{name:7} {size:>10,}", {what: float(f"{value:.4g}") for what, value in cell.items()}, flush=True)
-    result["held"] = held(min(largest, 100_000))
+    result["held"] = [held(size) for size in sizes if size >= HELD_FROM]
     print(result["held"])
     print(record("cost", QUESTION, result, seeds=[SEED]))
 

@@ -41,7 +41,7 @@ __all__ = [
 T = TypeVar("T")
 
 LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
-LARGE_COLUMN = 1 << 22  # bytes from which the system takes an array from memory that it has not given out yet
+LARGE_COLUMN = 1 << 20  # bytes from which the system takes an array from memory that it has not given out yet
 
 UNITS = {"": 1, "b": 1} | {
     f"{prefix}{middle}b": base ** (power + 1)

@@ -112,7 +112,7 @@ class _Size:
         law, index = configuration.linear_law(), configuration.index()
         self.configuration, self.d, self.modes = configuration, d, law.modes
         index.begin(d, d_value)
-        columns = [*index.columns(), *Strengths(law).columns(), *Catalog().columns()]
+        columns = [*index.columns(), *Strengths(law).every_column(), *Catalog().columns()]
         if configuration.links:
             columns += Links(configuration.links, law).columns()
         self.row = _width(columns) + REFERENCE * in_process

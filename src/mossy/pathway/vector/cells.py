@@ -24,7 +24,8 @@ UNEVEN = 16  # a half is at least one in so many
 MANY = 256  # cells from which the nearest is found by signs
 TOGETHER = 1024  # patterns that are worth a thread
 AT_ONCE = 8192  # patterns assigned at once
-SPARE = 8  # pages grow by one in so many
+SPARE = 8  # pages grow by one in so many,
+LARGE = 1 << 22  # but double from so many bytes on: the system gives memory only where something is written
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -55,6 +56,7 @@ class Cells:
         self.centres = np.ascontiguousarray(centres, np.float32)
         self.turned = self.rotated(self.centres)
         self._signed: Signed | None = None
+        self._touched = 0  # pages that were ever written
         self.pages = Pages(
             np.full(n, NONE, np.int64),
             np.zeros(n, np.int64),
@@ -76,7 +78,9 @@ class Cells:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(part.nbytes for part in self.pages) + self.centres.nbytes + self.turned.nbytes + self.signs.nbytes
+        held = [part.nbytes for part in self.pages if part is not self.pages.words]
+        held += [part.nbytes for part in (self.centres, self.turned, self.signs)]
+        return sum(held) + self._touched * self.pages.words[:1].nbytes
 
     def rotated(self, patterns: Floats) -> Floats:
         """Return patterns ``(n, d)`` rotated, ``(n, D)``."""
@@ -131,10 +135,11 @@ class Cells:
         """See that so many pages are free."""
         pages = self.pages
         used = int((-(-pages.counts // PAGE)).sum())
+        self._touched = max(self._touched, used + needed)
         old = len(pages.after)
         if used + needed <= old:
             return
-        new = max(used + needed, old + old // SPARE)
+        new = 2 * (used + needed) if self.pages.words.nbytes >= LARGE else max(used + needed, old + old // SPARE)
         after = np.append(pages.after, np.append(np.arange(old + 1, new), pages.free[0]))
         words = np.zeros((new, *pages.words.shape[1:]), np.uint64)
         words[:old] = pages.words
