@@ -3,12 +3,12 @@
 Every image is shown once, in batches of ten; digits with ten seeds (split, order, random numbers), the others, whose
 test images are given, with five. Each learner is shown the images class after class, and in random order. CPU time is
 that of all threads, to learn and to predict the test images; bytes are those of all arrays that a learner holds after
-it.
+it, without the patches of an encoder.
 
 Hyper-parameters are chosen on a fifth of the training images of the first seed, by accuracy there, among those in
 ``LEARNERS``; the learner then learns all training images. mossy chooses its own from what it was shown.
 
-``--quick`` runs two seeds on the digits and writes no result.
+``--quick`` runs two seeds on the digits, ``--only`` the data sets that it names; neither writes a result.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-import mossy.learn
 from material.learners import Hyperdimensional, Keeping, Means, Naming, RandomRidge, StreamingLDA
 from material.streams import Labelled, batches, bytes_held, found
-from mossy.learn import MemoryClassifier
+from mossy.learn import ImageEncoder, MemoryClassifier
 from record import record
 
 SEEDS = 10
@@ -77,17 +76,26 @@ LEARNERS: dict[str, list[tuple[str, Make]]] = {
 if importlib.util.find_spec("torchhd"):
     LEARNERS["torch-hd centroid"] = [("", lambda c, s: Hyperdimensional(c, s))]
 
-# Only on these, where it is not for all: learners too slow for the large sets.
+# Only on these: learners too slow for the others.
 SMALL = {"mossy, index": ("digits", "MNIST"), "SVC, all data": ("digits", "MNIST", "CIFAR-10")}
+
+# By data set: settings of the encoder of images to choose among. It learns from the first ten images alone.
+ENCODERS: dict[str, list[dict[str, Any]]] = {
+    "digits": [{"patches": 60, "size": 4}],
+    "MNIST": [{"patches": 200, "power": power} for power in (0.5, 1.0)],
+    "Fashion-MNIST": [{"patches": 200, "power": power} for power in (0.5, 1.0)],
+    "CIFAR-10": [{"patches": 400, "power": 0.5, "mirror": mirror} for mirror in (False, True)],
+}
 
 
 def encoded(images: Labelled) -> dict[str, list[tuple[str, Make]]]:
-    """Return the classifiers with an encoder of images, where there is one."""
-    encoder = getattr(mossy.learn, "ImageEncoder", None)
-    if encoder is None:
-        return {}
-    shape = images.shape
-    return {"mossy, matrix, ImageEncoder": memory(substrate="matrix", encoder=encoder(shape=shape))}
+    """Return the classifier behind an encoder of images, in all its settings."""
+
+    def make(given: dict[str, Any], classes: int, seed: int) -> MemoryClassifier:
+        encoder = ImageEncoder(shape=images.shape, random_state=seed, **given)
+        return MemoryClassifier("matrix", encoder=encoder)
+
+    return {"mossy, matrix, ImageEncoder": settings("encoder", ENCODERS[images.name], make)}
 
 
 def learn(make: Make, x: Any, y: Any, t: Any, order: str, seed: int) -> tuple[Any, Any, float]:
@@ -137,11 +145,15 @@ def measure(options: list[tuple[str, Make]], images: Labelled, seeds: int) -> di
 def main() -> None:
     """Measure, print and record."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("--only", nargs="*", help="names of data sets; writes no result")
     ask.add_argument("--quick", action="store_true", help="two seeds on the digits; writes no result")
-    quick = ask.parse_args().quick
+    asked = ask.parse_args()
+    quick = asked.quick
     warnings.filterwarnings("ignore", module="sklearn")
     result: dict[str, Any] = {"batch": BATCH, "sets": {}}
     for images in found(quick):
+        if asked.only and images.name not in asked.only:
+            continue
         seeds = 2 if quick else SEEDS if images.name == "digits" else FEWER
         rows: dict[str, Any] = {}
         for name, options in (LEARNERS | encoded(images)).items():
@@ -155,7 +167,7 @@ def main() -> None:
                 flush=True,
             )
         result["sets"][images.name] = {"seeds": seeds, "learners": rows}
-    if not quick:
+    if not quick and not asked.only:
         peers = ["scikit-learn"] + (["torch-hd"] if importlib.util.find_spec("torchhd") else [])
         record("one_pass", "How well is a stream learned in one pass, class after class?", result, range(SEEDS), peers)
 
