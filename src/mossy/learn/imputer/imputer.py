@@ -22,6 +22,7 @@ from mossy.learn.imputer.table import find_categorical, is_known
 __all__ = ["MemoryImputer"]
 
 PROBES = 1000  # rows in which entries are hidden to find the gain, at most
+ROUNDS = 5  # times that a row can be such, at most
 
 Mask = NDArray[np.bool_]
 
@@ -34,9 +35,10 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     2. The completed row recalls similar rows, and each missing entry moves towards those of them that know it:
 
     .. math::  \tilde x_j = \hat x_j + g\,\frac{\sum_i a_i κ_{ij} (x_{ij} - \hat x_j)}{\sum_i a_i κ_{ij} + e^{-β}},
-               \qquad a_i = e^{-β \lVert \hat x_i - \hat x\rVert^2/2σ^2}
+               \qquad a_i = e^{β\,\mathrm{sim}(\hat x_i, x)}
 
-    The gain ``g`` from 0 to 1, and β, are those that recall best what is hidden, for the purpose, in some of the rows
+    with ``κ_ij`` 1 where row ``i`` knows entry ``j``, and the euclidean similarity over what is known of ``x``. The
+    gain ``g`` from 0 to 1, and β, are those that recall best what is hidden, for the purpose, in some of the rows
     that were given. So a table that is linear is completed by the projection alone.
 
     A numeric column is one neuron, in units of its spread; a categorical one has a neuron for each category, of which
@@ -126,7 +128,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         max_iter: int = 20,
         tol: float = 0.02,
         hidden: float = 0.1,
-        max_memories: int = 5000,
+        max_memories: int = 3000,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         random_state: Any = 0,
@@ -171,7 +173,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         filled, _ = complete(patterns, there, self.projection_)
         if self.gain_.share:
             lacking = np.flatnonzero(~there.all(axis=1))
-            change = self.gain_.share * recall(self.memories_, filled[lacking], self.gain_.beta)
+            change = self.gain_.share * recall(self.memories_, filled[lacking], there[lacking], self.gain_.beta)
             filled[lacking] += np.where(there[lacking], 0.0, change)
         made = to_table(filled, table[:, some], known[:, some], self.columns_)
         if self.keep_empty_features and not some.all():
@@ -215,13 +217,13 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         n = len(table)
         kept = np.sort(random.permutation(n)[: self.max_memories])
         filled, _ = complete(patterns[kept], there[kept], self.projection_)
-        unit = 2 * float(filled.var(axis=0).sum())
-        self.memories_ = Memories(filled.astype(np.float32), there[kept], unit if unit > 0 else 1.0)
+        self.memories_ = Memories(filled.astype(np.float32), there[kept], filled.var(axis=0))
         own = np.sort(random.permutation(len(kept))[:PROBES])
+        own = np.tile(own, min(max(PROBES // len(own), 1), ROUNDS))
         probes, seen = patterns[kept[own]], there[kept[own]]
         hidden = seen & (random.uniform(size=seen.shape) < self.hidden)
         cues, _ = complete(probes, seen & ~hidden, self.projection_)
-        self.gain_ = fit_gain(self.memories_, cues, own, hidden, probes)
+        self.gain_ = fit_gain(self.memories_, cues, seen & ~hidden, own, hidden, probes)
         self.indicator_ = None
         if self.add_indicator:
             self.indicator_ = MissingIndicator(missing_values=1, error_on_new=False).fit((~known).astype(np.int8))

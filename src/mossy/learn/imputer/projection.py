@@ -48,7 +48,7 @@ def learn(patterns: Floats, known: Mask, ridge: float, passes: int, settled: flo
     ridge
         λ, in patterns: how many patterns of independent entries it is worth.
     passes
-        At most. Where there are more than 2,000 patterns, all but the last two see 2,000 of them.
+        At most. Where there are more than 2,000 patterns, all but the last see 2,000 of them, evenly drawn.
     settled
         A pass that changes what is not known by less than this, in root mean square, is the last.
 
@@ -66,8 +66,8 @@ def learn(patterns: Floats, known: Mask, ridge: float, passes: int, settled: flo
     projection = _beginning(patterns[few], ridge)
     if n <= FIRST:
         return _passes(patterns, known, projection, ridge, passes, settled)
-    projection, first = _passes(patterns[few], known[few], projection, ridge, max(passes - 2, 1), settled)
-    projection, last = _passes(patterns, known, projection, ridge, 2, settled)
+    projection, first = _passes(patterns[few], known[few], projection, ridge, max(passes - 1, 1), settled)
+    projection, last = _passes(patterns, known, projection, ridge, 1, settled)
     return projection, first + last
 
 
@@ -103,7 +103,8 @@ def complete(patterns: Floats, known: Mask, projection: Projection, uncertainty:
     .. math::  x_m = μ_m - Λ_{mm}^{-1} Λ_{mk} (x_k - μ_k)
 
     There the autoassociator ``x_j ← μ_j - Σ_{i≠j} Λ_{ji}/Λ_{jj}·(x_i - μ_i)``, without synapses from a neuron to
-    itself, settles with the known entries clamped. It is solved for at once, for all patterns that lack as many entries.
+    itself, settles with the known entries clamped. It is solved for, for all patterns that lack as many
+    entries at once.
     """
     mean, precision = projection
     d = len(mean)
