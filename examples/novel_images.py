@@ -47,9 +47,7 @@ def draw(folder: Path, images: np.ndarray, scores: np.ndarray, is_new: np.ndarra
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (plot, *rows) = plt.subplots(
-        3, 1, figsize=(8, 5), height_ratios=(3, 1, 1), gridspec_kw={"hspace": 0.5}, layout="constrained"
-    )
+    figure, (plot, *rows) = plt.subplots(3, 1, figsize=(8, 4.5), height_ratios=(3, 1, 1), layout="constrained")
     edges = np.linspace(scores.min(), scores.max(), 50)
     plot.hist(scores[~is_new], edges, alpha=0.7, density=True, label="digits of the nine kinds that were seen")
     plot.hist(scores[is_new], edges, alpha=0.7, density=True, label=f"{unseen}s")

@@ -49,7 +49,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     missing_values
         What stands for a missing value. With NaN, None and pandas' NA count as well in columns that are no numbers.
     categorical_features
-        ``"from_dtype"``: columns of strings, booleans or categories. Else a mask or the places of such columns.
+        ``"from_dtype"``: columns of strings, and of pandas' categories. Else a mask, or the places or names of such.
     ridge
         λ of the projection, in rows.
     max_iter
@@ -99,9 +99,9 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     --------
     >>> import numpy as np
     >>> from mossy.learn import MemoryImputer
-    >>> X = np.arange(10.0)[:, None] * [1, 2]
-    >>> MemoryImputer().fit(X).transform([[4, np.nan]]).round(1)
-    array([[4., 8.]])
+    >>> X = np.arange(100.0)[:, None] * [1, 2]
+    >>> MemoryImputer().fit(X).transform([[40, np.nan]]).round()
+    array([[40., 80.]])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
