@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 FEWEST = 8  # units of a matrix
 OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
-READ = 3  # times that weights of a value are held: their sum, and as they are read
+READ = 2  # times that weights of a value are held: their sum, and as they are read
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
 
 
