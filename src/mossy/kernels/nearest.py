@@ -71,7 +71,7 @@ def shortlist(bits: Array, word: Array, few: int, unlike: Array, tally: Array, o
     for c in range(unlike.shape[0]):
         out[n] = c
         n += unlike[c] <= cut
-    return n
+    return int(n)
 
 
 @compiled()
