@@ -73,6 +73,18 @@ def test_it_finds_what_is_best(name, similarity, masked):
     assert share(vector, index, cues[:1], None if known is None else known[:1]) >= 0.7
 
 
+@pytest.mark.parametrize("similarity", list(KINDS))
+def test_a_mask_is_answered_without_comparing_all(similarity, monkeypatch):
+    keys, cues = clustered(21, 6000, d=128)
+    index, vector = Index(similarity, "winner"), as_pathway("sketch")
+    index.write(keys)
+    known = np.random.default_rng(22).random((len(cues), 128)) < 0.5
+    best = [found(Exact(), index, cues[i : i + 1], known[i : i + 1])[0][:10] for i in range(len(cues))]
+    monkeypatch.setattr(Exact, "find", lambda *_: pytest.fail("all were compared"))
+    mine = [found(vector, index, cues[i : i + 1], known[i : i + 1])[0][:10] for i in range(len(cues))]
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(best, mine, strict=True)]) >= 0.93
+
+
 @pytest.mark.parametrize("name", list(PATHWAYS))
 def test_it_keeps_up_with_what_is_written_and_forgotten(name):
     keys, cues = clustered(3, 6000)

@@ -55,7 +55,7 @@ class Sketch(Vector):
     those no better than the ``k``-th best are left out.
 
     A cell splits in two when it holds more than ``√n`` sketches (320 at least). When as many memories have come as
-    there were at the last time, the next recall learns all cells again, which takes about 20 µs of CPU time a memory. A
+    there were at the last time, the next recall learns all cells again, which takes 20 to 40 µs of CPU time a memory. A
     sketch takes ``D/8 + 8`` bytes; cells, and pages that are not full, add about a fifth (D = 256) to a third (D = 64).
 
     References
@@ -97,7 +97,7 @@ class Sketch(Vector):
         from mossy.kernels.cell_search import search
 
         kind, c = KINDS[index.similarity.name], len(cues.exact)
-        batch = cues.scan if kind == COSINE else cues.exact.astype(np.float32)
+        batch = _unit(cues) if kind == COSINE else cues.exact.astype(np.float32)
         mask = np.empty((1, 0), np.float32) if cues.known is None else cues.known.astype(np.float32)
         share = np.ones(1) if cues.known is None else _share(index, cues.known)
         margin = np.zeros(c) + 2 * index.rounding(cues) + (slack if fading is None else fading.slack)
@@ -219,6 +219,15 @@ class Sketch(Vector):
     def nbytes(self) -> int:
         """Bytes held."""
         return 0 if self._cells is None else self._cells.nbytes
+
+
+def _unit(cues: Cues) -> NDArray[np.float32]:
+    """Return cues for cosine ``(c, d)`` with the length 1; those of zeros stay."""
+    if cues.columns is None:
+        return cues.scan
+    every = np.zeros(cues.exact.shape, np.float32)
+    every[:, cues.columns] = cues.scan
+    return every
 
 
 def _few_entries(index: Index, cues: Cues) -> bool:
