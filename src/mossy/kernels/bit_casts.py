@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["float_of", "population"]
+__all__ = ["fetch", "float_of", "population"]
 
 extending: Any = importlib.import_module("numba.extending")
 types: Any = importlib.import_module("numba.core.types")
+ir: Any = importlib.import_module("llvmlite.ir")
 
 
 @extending.intrinsic
@@ -25,3 +26,19 @@ def float_of(_: Any, word: Any) -> Any:
         return builder.bitcast(given[0], context.get_value_type(types.float32))
 
     return types.float32(types.uint32), generate
+
+
+@extending.intrinsic
+def fetch(_: Any, array: Any, at: Any) -> Any:
+    """Have the cache line of the element ``at`` of a contiguous array, counted through all of it, brought near."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        start = context.make_array(signature.args[0])(context, builder, given[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        call = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(builder.module, kind, "llvm.prefetch.p0")
+        where = builder.bitcast(builder.gep(start, [given[1]]), byte)
+        builder.call(call, [where, *(ir.Constant(number, n) for n in (0, 3, 1))])  # to read, to keep, of data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate

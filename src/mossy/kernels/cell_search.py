@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.kernels.bit_casts import population
+from mossy.kernels.bit_casts import fetch, population
 from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
 from mossy.kernels.nearest import shortlist, signs
@@ -27,6 +27,8 @@ LEFT = 1.25  # √(π/2): f·√D/r, by which the rest of a cue counts that its 
 NARROWER = 0.9  # of the usual ratio of the two distances, for manhattan
 TWICE, FOURFOLD = np.uint64(1), np.uint64(2)  # shifts
 FOUND, BEST, CROWDED, VISITED, IMPROVED = range(5)  # counts: kept, among the k best, whether crowded, cells
+LINE = 64  # bytes that come into the cache at once
+WAITING = 8  # memories whose keys are on their way, from which they are looked at
 MORE, FEW = 4, 128  # cells whose distance is looked at: so many times those to visit, and so many
 SIGNED, GLANCED, SURELY, UNSURE, SQUARED = range(5)  # what estimates multiply with: Σ b_j z_j twice, r twice, r²
 FLOOR, CUT, HIGHEST, RATIO, FAR, STRAIGHT = range(6)  # levels: of scores, of estimates; and of the two distances
@@ -360,6 +362,21 @@ def _scales(scale: Array, ask: Ask, size: int, step: Any, length: Any, total: An
     scale[SQUARED] = np.float32(0) if ask.product else ask.uneven - ask.share
 
 
+@compiled()
+def _fetch_page(words: Array, page: int) -> None:
+    """Have a page brought near."""
+    size = words.shape[1] * PAGE
+    for at in range(page * size, (page + 1) * size, LINE // 8):
+        fetch(words, at)
+
+
+@compiled()
+def _fetch_key(keys: Array, row: int) -> None:
+    """Have a row of float32 brought near."""
+    for at in range(row * keys.shape[1], (row + 1) * keys.shape[1], LINE // 4):
+        fetch(keys, at)
+
+
 @compiled(reassociate=True)
 def _search_one(
     pages: Pages,
@@ -382,6 +399,7 @@ def _search_one(
     whole, z = np.zeros(size, np.float32), np.empty(size, np.float32)
     levels, planes = np.empty(size, np.uint8), np.empty((PLANES, size // 64), np.uint64)
     unlike, glances, scale = np.empty(PAGE, np.uint64), np.empty(PAGE, np.float32), np.empty(5, np.float32)
+    waiting, hopes, n_waiting = np.empty(WAITING + PAGE, np.int64), np.empty(WAITING + PAGE, np.float32), 0
     tally, level = np.zeros(5, np.int64), np.zeros(6, np.float32)
     level[FLOOR] = level[CUT] = level[HIGHEST] = -np.inf
     level[RATIO] = NARROWER * np.sqrt(2 * cue.shape[0] * ask.share / np.pi)
@@ -408,31 +426,41 @@ def _search_one(
         _scales(scale, ask, size, step, length, total)
         term = gaps[cell] if ask.product else -gaps[cell]
         page, cut = pages.first[cell], level[CUT]
+        if n_open > 0:
+            _fetch_key(memories.turned, order[0])
+            _fetch_page(pages.words, max(pages.first[order[0]], 0))
         while page != NONE:
-            words = pages.words[page]
+            words, page = pages.words[page], pages.after[page]
+            if page != NONE:
+                _fetch_page(pages.words, page)
             if _glance(words, planes, scale, term, cut, unlike, glances):
                 for i in range(PAGE):
-                    if glances[i] < cut:
+                    if glances[i] >= cut:
+                        estimate = _estimate(words, i, planes, scale, term)
+                        row = row_of(words[-1, i])
+                        if estimate >= cut and row != NONE:
+                            waiting[n_waiting], hopes[n_waiting] = row, estimate
+                            n_waiting += 1
+                            _fetch_key(memories.keys, row)
+            if page != NONE and n_waiting < WAITING and tally[BEST] == k:
+                continue  # the keys are still on their way
+            for w in range(n_waiting):
+                row = waiting[w]
+                if hopes[w] < cut or memories.dead[row]:
+                    continue
+                prior = np.float32(0)
+                if ask.weight > 0:
+                    prior = ask.weight * (memories.logs[row] - ask.top)
+                    if hopes[w] < _cut(ask, level[FLOOR] - prior, level[RATIO]):
                         continue
-                    estimate = _estimate(words, i, planes, scale, term)
-                    if estimate < cut:
-                        continue
-                    row = row_of(words[-1, i])
-                    if row == NONE or memories.dead[row]:
-                        continue
-                    prior = np.float32(0)
-                    if ask.weight > 0:
-                        prior = ask.weight * (memories.logs[row] - ask.top)
-                        if estimate < _cut(ask, level[FLOOR] - prior, level[RATIO]):
-                            continue
-                    norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
-                    fit, square = _fit(ask.kind, memories.keys[row], norm, cue, mask, ask.unit)
-                    if ask.kind == MANHATTAN:
-                        _learn_ratio(level, -fit * ask.unit, square)
-                    if fit + prior >= level[FLOOR]:
-                        _keep(rows, scores, best, tally, level, ask, row, fit + prior)
-                        cut = level[CUT]
-            page = pages.after[page]
+                norm = memories.norms[row] if ask.kind == COSINE else np.float32(1)
+                fit, square = _fit(ask.kind, memories.keys[row], norm, cue, mask, ask.unit)
+                if ask.kind == MANHATTAN:
+                    _learn_ratio(level, -fit * ask.unit, square)
+                if fit + prior >= level[FLOOR]:
+                    _keep(rows, scores, best, tally, level, ask, row, fit + prior)
+                    cut = level[CUT]
+            n_waiting = 0
     return _thin(rows, scores, tally[FOUND], level[FLOOR], np.float32(np.inf), rows.shape[0])
 
 

@@ -50,7 +50,7 @@ class Sketch(Vector):
     best has so far, first with the signs of the way to the cue alone, then with three bits of each entry, the true
     similarity is computed, under the mask and with the strength. How many cells it visits is learned from the
     neighbours of 48 to 192 stored keys: as many as hold .98 of them, and more while it still finds better ones; where
-    these are many, as many as hold .955 at most. With a mask, or where strengths count, it visits three times as many,
+    these are many, as many as hold .97 at most. With a mask, or where strengths count, it visits three times as many,
     and for ``k`` over 10 ``k/10`` times as many. At most 4,096 memories are found for a cue; where more are alike,
     those no better than the ``k``-th best are left out.
 

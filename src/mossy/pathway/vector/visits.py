@@ -17,7 +17,7 @@ ASKED = 48  # stored keys that are asked for, at least
 COMPARED = 1 << 24  # keys that may be compared to ask for four times as many
 NEIGHBOURS = 10  # of each, besides itself
 FOUND = 0.98  # which part of them shall lie in the cells that are visited
-ALLOWED = 0.955  # which part shall lie in those that may be visited at most, where they are many
+ALLOWED = 0.97  # which part shall lie in those that may be visited at most, where they are many
 
 Rows = NDArray[np.intp]
 
