@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["herd"]
+__all__ = ["herd", "quotas"]
 
 Rows = NDArray[np.intp]
 
@@ -17,7 +17,7 @@ def herd(keys: NDArray[np.float32], classes: NDArray[np.intp], most: int) -> Row
     M. Welling (2009), doi:10.1145/1553374.1553517; as in S.-A. Rebuffi et al. (2017), doi:10.1109/CVPR.2017.587.
     """
     sizes = np.bincount(classes)
-    quotas = _quotas(sizes, most)
+    quotas = quotas(sizes, most)
     kept = []
     for code in np.flatnonzero(sizes):
         rows = np.flatnonzero(classes == code)
@@ -25,7 +25,7 @@ def herd(keys: NDArray[np.float32], classes: NDArray[np.intp], most: int) -> Row
     return np.sort(np.concatenate(kept))
 
 
-def _quotas(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def quotas(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return how many of each class may stay: as even as their sizes allow."""
     there = np.count_nonzero(sizes)
     if most < there:
