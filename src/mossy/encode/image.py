@@ -12,7 +12,6 @@ from mossy.arrays import as_batch, check_flag, check_integer, check_number, choo
 from mossy.encode.framing import FRAMES, framed
 from mossy.encode.patches import compete, start, whitening
 from mossy.errors import EmptyMemory, InvalidParameter
-from mossy.kernels.patches import cut, pool
 
 __all__ = ["LEARNING", "ImageEncoder"]
 
@@ -229,6 +228,8 @@ class ImageEncoder:
 
     def _pool(self, images: Floats, filters: list[Filter], patches: Floats, drives: Floats, out: Floats) -> None:
         """Add to ``out (n, rows, columns, kinds, units)`` what these images show; the other arrays are room for it."""
+        from mossy.kernels.patches import cut, pool  # not before they are needed: it loads the compiler
+
         rows, columns = self._cells
         across, width = self._across * self.channels, self.shape[1] * self.channels
         n = len(images) * len(rows) * len(columns)

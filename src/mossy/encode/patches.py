@@ -7,8 +7,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.kernels.patches import move
-
 __all__ = ["compete", "lengths", "start", "whitening"]
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -56,6 +54,8 @@ def compete(patches: Floats, units: Floats, wins: NDArray[np.int64]) -> None:
     *Some methods for classification and analysis of multivariate observations*; for patches of images, A. Coates and
     A. Y. Ng (2012), doi:10.1007/978-3-642-35289-8_30.
     """
+    from mossy.kernels.patches import move  # not before it is needed: it loads the compiler
+
     for first in range(0, len(patches), ROUND):
         these = patches[first : first + ROUND]
         these = these / lengths(these)
