@@ -17,11 +17,11 @@ def herd(keys: NDArray[np.float32], classes: NDArray[np.intp], most: int) -> Row
     M. Welling (2009), doi:10.1145/1553374.1553517; as in S.-A. Rebuffi et al. (2017), doi:10.1109/CVPR.2017.587.
     """
     sizes = np.bincount(classes)
-    quotas = quotas(sizes, most)
+    shares = quotas(sizes, most)
     kept = []
     for code in np.flatnonzero(sizes):
         rows = np.flatnonzero(classes == code)
-        kept.append(rows[_herd(keys[rows].astype(np.float64), int(quotas[code]))])
+        kept.append(rows[_herd(keys[rows].astype(np.float64), int(shares[code]))])
     return np.sort(np.concatenate(kept))
 
 
