@@ -84,7 +84,7 @@ GOALS: dict[str, list[tuple[str, float, list[dict[str, Any]]]]] = {
             [
                 {"patches": 200, "bias": 0.5, "power": 0.5, "mirror": True},
                 {"patches": 400, "bias": 0.5, "power": 0.5, "mirror": True},
-                {"patches": 400, "bias": 0.5, "power": 0.5, "mirror": True, "contrast": 0.02},
+                {"patches": 400, "bias": 0.5, "power": 0.5, "mirror": True, "contrast": 0.5},
             ],
         )
     ],
@@ -173,10 +173,7 @@ def stream(learner: Any, x: Any, y: Any, t: Any, u: Any, order: str, seed: int) 
     learned = time.process_time()
     right = float((learner.predict(t) == u).mean())
     ended = time.process_time()
-    encoder = learner.encoder_
-    while hasattr(encoder, "encoder_"):
-        encoder = encoder.encoder_
-    held = learner.nbytes_ + int(getattr(encoder, "nbytes", 0))
+    held = learner.nbytes_ + bytes_held(learner.encoder_)
     return {"accuracy": right, "cpu_s": ended - start, "learn_s": learned - start, "bytes": held}
 
 
