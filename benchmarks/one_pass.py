@@ -1,9 +1,9 @@
 """How well is a stream of images learned in one pass, class after class, with how many bytes and how much CPU time?
 
 Every image is shown once, in batches of ten; digits with ten seeds (split, order, random numbers), MNIST, whose test
-images are given, with five. Larger images are asked for in ``images.py`` and ``streams.py``. Each learner is shown the images class after class, and in random order. CPU time is
-that of all threads, to learn and to predict the test images; bytes are those of all arrays that a learner holds after
-it, without the patches of an encoder.
+images are given, with five. Larger images are asked for in ``images.py`` and ``streams.py``. Each learner is shown
+the images class after class, and in random order. CPU time is that of all threads, to learn and to predict the test
+images; bytes are those of all arrays that a learner holds after it, without the patches of an encoder.
 
 Hyper-parameters are chosen on a fifth of the training images of the first seed, by accuracy there, among those in
 ``LEARNERS``; the learner then learns all training images. mossy chooses its own from what it was shown.
