@@ -15,6 +15,7 @@ from mossy.learn.explanation import Explanation
 from mossy.learn.imputer import MemoryImputer
 from mossy.learn.novelty import NoveltyDetector
 from mossy.learn.regressor import MemoryRegressor
+from mossy.learn.training import TrainingMemory
 
 __all__ = [
     "Dentate",
@@ -25,4 +26,5 @@ __all__ = [
     "MemoryRegressor",
     "NoveltyDetector",
     "SoundEncoder",
+    "TrainingMemory",
 ]
