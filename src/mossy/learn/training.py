@@ -13,9 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_array, check_is_fitted, check_scalar, validate_data
 
-from mossy.arrays import Column, as_bytes
+from mossy.arrays import LARGEST, Column, as_bytes
 from mossy.errors import UnknownMemory
-from mossy.learn.consolidation import quotas
 from mossy.learn.coreset import medoids
 from mossy.memory.draw import draw
 from mossy.strength import LAWS, LinearLaw, Strengths, as_law
@@ -201,10 +200,15 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
         x, targets = validate_data(self, X, y, reset=first, y_numeric=not self.balanced)
         if not first and x.dtype != self._held["X"].rows.dtype:
             x = _cast(x, self._held["X"].rows.dtype)
-        labels = np.empty(0)
+        labels = self._labels if not first else np.empty(0)
         if self.balanced:
-            check_classification_targets(targets)
-            labels = unique_labels(*([] if first or not len(self._labels) else [self._labels]), targets)
+            if targets.dtype.kind not in "biuU":  # those are classes anyway
+                check_classification_targets(targets)
+            there = np.unique(targets)
+            if not len(labels):
+                labels = there
+            elif labels.dtype.kind != there.dtype.kind or len(np.setdiff1d(there, labels)):
+                labels = unique_labels(labels, there)
         room, kinds = self._room(x), max(len(labels), 1)
         if room < kinds:
             raise ValueError(
@@ -273,7 +277,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
         order = np.lexsort((-np.arange(len(codes)), first, codes))
         place = np.arange(len(codes)) - (np.cumsum(sizes) - sizes)[codes[order]]
         stay = np.zeros(len(codes), np.bool_)
-        stay[order[place < quotas(sizes, room)[codes[order]]]] = True
+        stay[order[np.lexsort((first[order], place))[:room]]] = True  # the first of every class, then the second ...
         return stay
 
     def _write(self, new: dict[str, NDArray[Any]], come: Rows, free: Rows, room: int) -> None:
@@ -343,7 +347,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
     def reinforce(self, ids: ArrayLike, amount: float = 1.0) -> Self:
         """Excite these examples by ``amount``, above 0, because they were of use: they are replayed more often."""
         rows = np.unique(self._rows_of(ids, "reinforce"))
-        amount = check_scalar(amount, "amount", Real, min_val=0, include_boundaries="right")
+        amount = check_scalar(amount, "amount", Real, min_val=0, max_val=LARGEST, include_boundaries="right")
         self._strengths.excite(rows, np.full(len(rows), float(amount)), self._now)
         return self
 
@@ -394,7 +398,9 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
             gone = np.unique(np.atleast_1d(np.asarray(classes)))
             unknown = np.setdiff1d(gone, self._labels)
             if len(unknown):
-                raise UnknownMemory(f"forget: nothing of class {unknown[0]!r} is remembered; nothing was forgotten.")
+                raise UnknownMemory(
+                    f"forget: nothing of class {unknown.tolist()[0]!r} is remembered; nothing was forgotten."
+                )
             self._take_out(np.flatnonzero(np.isin(self._codes(), np.searchsorted(self._labels, gone))))
         if self.balanced:
             there, codes = np.unique(self._codes(), return_inverse=True)
@@ -479,9 +485,7 @@ def _cast(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _surprises(given: ArrayLike, n: int, name: str) -> Floats:
-    told = check_array(given, ensure_2d=False, dtype=np.float64, input_name=name)
-    if told.ndim == 0:
-        told = told[None]
+    told = check_array(np.atleast_1d(np.asarray(given)), ensure_2d=False, dtype=np.float64, input_name=name)
     if told.shape != (n,):
         raise ValueError(f"{name} has shape {told.shape}, but ({n},) is expected: one number for each example.")
     if told.min() < 0:
