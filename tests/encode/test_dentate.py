@@ -45,7 +45,7 @@ def test_units_learn_what_they_are_shown():
     np.testing.assert_array_equal(again.encode(x[:5]), encoder.encode(x[:5]))
     state = encoder.state()
     assert state["learned.wins"].sum() == 2000
-    seen = (centres - 0.5) / 2.0
+    seen = (centres - 0.5) / 2.0 - state["learned.middle"]
     best = (seen / np.linalg.norm(seen, axis=1, keepdims=True) @ state["learned.weights"].T).max(axis=1)
     assert best.min() > 0.95  # each centre has a unit; random units are far from all
     restored = Dentate.from_state(state)

@@ -74,14 +74,17 @@ class Dentate:
         rng = np.random.default_rng(self.seed)
         self._weights: NDArray[Any] = rng.standard_normal((self.units, self.d)) / np.sqrt(self.d)
         self._thresholds: NDArray[np.float64] = self.bias * rng.standard_normal(self.units)
-        self._wins: NDArray[np.int64] | None = None
+        self._middle: NDArray[np.float32] | None = None
+        self._wins = np.zeros(self.units, np.int64)
 
     def learn(self, x: ArrayLike) -> Dentate:
         """Let the units compete for a batch ``(n, d)``; a second time goes on where the first ended.
 
-        The first time, units begin as ``(x - μ)/σ`` of inputs drawn at random, of length 1; those beyond ``n`` stay
-        random. The unit that is most like an input moves to it by one over its wins, so that the expansion has more
-        units where there is more to tell apart. What was encoded before is not like what is encoded after it.
+        Inputs are taken about their mean ``m`` in the first batch, also when they are encoded from then on, since units
+        would else learn what all inputs have in common: ``h = W((x - μ)/σ - m) + b``. Units begin as inputs drawn at
+        random, of length 1; those beyond ``n`` stay random. The unit that is most like an input moves to it by one over
+        its wins, so that there are more units where there is more to tell apart. What was encoded before is not like
+        what is encoded after it.
 
         Raises
         ------
@@ -90,16 +93,18 @@ class Dentate:
         """
         batch, _ = as_batch(x, "x", self.d, np.float32)
         inputs = (batch - np.float32(self.mean)) / np.float32(self.scale)
-        if self._wins is None:
-            self._weights = start(inputs, self.units, np.random.default_rng((self.seed, 1)))
-            self._wins = np.zeros(self.units, np.int64)
-        compete(inputs, self._weights, self._wins)
+        if self._middle is None:
+            self._middle = inputs.mean(axis=0)
+            self._weights = start(inputs - self._middle, self.units, np.random.default_rng((self.seed, 1)))
+        compete(inputs - self._middle, self._weights, self._wins)
         return self
 
     def synapses(self, dtype: DTypeLike = np.float32) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return ``V (d, units)`` and ``t (units,)`` of the drive ``h = xV + t``, with ``μ`` and ``σ`` taken in."""
         weights = self._weights.T.astype(np.float64) / self.scale
         thresholds = self._thresholds - self.mean * weights.sum(axis=0)
+        if self._middle is not None:
+            thresholds -= self._middle.astype(np.float64) @ self._weights.T
         return np.ascontiguousarray(weights, dtype), thresholds.astype(dtype)
 
     def encode(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -110,21 +115,25 @@ class Dentate:
         InvalidInput
         """
         batch, single = as_batch(x, "x", self.d, np.float64)
-        drive = (batch - self.mean) / self.scale @ self._weights.T + self._thresholds
+        inputs = (batch - self.mean) / self.scale
+        if self._middle is not None:
+            inputs -= self._middle
+        drive = inputs @ self._weights.T + self._thresholds
         found: NDArray[np.float64] = np.maximum(drive, 0.0) if self.k is None else KWinners(self.k)(drive)
         return found[0] if single else found
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        wins = 0 if self._wins is None else self._wins.nbytes
-        return self._weights.nbytes + self._thresholds.nbytes + wins
+        middle = 0 if self._middle is None else self._middle.nbytes
+        return self._weights.nbytes + self._thresholds.nbytes + self._wins.nbytes + middle
 
     def state(self) -> dict[str, Any]:
         """Return the configuration, from which the random numbers follow, and copies of what was learned."""
-        learned = (
-            {} if self._wins is None else {"learned.weights": self._weights.copy(), "learned.wins": self._wins.copy()}
-        )
+        learned: dict[str, Any] = {}
+        if self._middle is not None:
+            parts = {"weights": self._weights, "wins": self._wins, "middle": self._middle}
+            learned = {f"learned.{name}": array.copy() for name, array in parts.items()}
         return {
             "d": self.d,
             "units": self.units,
@@ -140,6 +149,8 @@ class Dentate:
     def from_state(cls, state: dict[str, Any]) -> Dentate:
         """Make the encoder again that ``state()`` was taken from."""
         encoder = cls(**{name: value for name, value in state.items() if not name.startswith("learned.")})
-        if "learned.wins" in state:
-            encoder._weights, encoder._wins = state["learned.weights"].copy(), state["learned.wins"].copy()
+        if "learned.middle" in state:
+            encoder._weights, encoder._wins, encoder._middle = (
+                state[f"learned.{name}"].copy() for name in ("weights", "wins", "middle")
+            )
         return encoder
