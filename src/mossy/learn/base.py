@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 FEWEST = 8  # units of a matrix
 OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
+EXPANDED = 12  # bytes of a synapse of the expansion: as it is made, and as it is read
 READ = 2  # times that weights of a value are held: their sum, and as they are read
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
 
@@ -163,11 +164,18 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             4 * d + 4 + 1 + 8 * (1 + self._target_entries())
         ):
             raise ValueError(f"budget={self.budget!r} is too small: it has no room for an example of each class.")
-        if self._superposed is None and self.substrate != "index" and self.encoder is None:
+        if self._superposed is None and self.substrate == "matrix" and self.encoder is None:
             self._room(d)
 
     def _room(self, d: int) -> tuple[int, int]:
         """Return how many units a matrix has, and how many rows may wait, within the budget."""
+        units, block = self._units_within(d)
+        if units < FEWEST:
+            raise ValueError(f"budget={self.budget!r} is too small: a matrix of {FEWEST} units does not fit.")
+        return units, block
+
+    def _units_within(self, d: int) -> tuple[int, int]:
+        """Return how many units, at most ``units``, and rows that wait have room within the budget."""
         if self.budget is None:
             return int(self.units), BLOCK
         budget = as_bytes(self.budget, "budget")
@@ -177,24 +185,34 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         a, b = 8.0 * sums, 8 * (2 + READ * outputs) + 4 * block + 20 * (d + 1)
         left = budget - 16 * outputs * block
         units = int((-b + (b * b + 4 * a * left) ** 0.5) / (2 * a)) if left > 0 else 0
-        if units < FEWEST:
-            raise ValueError(f"budget={self.budget!r} is too small: a matrix of {FEWEST} units does not fit.")
         return min(units, int(self.units)), block
 
     def _most_bytes(self) -> float:
-        """Return how many bytes examples of their own may take before they are superposed."""
+        """Return how many bytes examples of their own may take before they are superposed, or some are let go."""
         given = np.inf if self.budget is None else as_bytes(self.budget, "budget")
         if self.substrate == "index" or self._remembered is None:
             return given
-        units = self.units if self.encoder is None else self._remembered.keys.shape[1]
-        return float(min(given, 8.0 * (units + 1) ** 2))
+        d = self._remembered.keys.shape[1]
+        if self.substrate == "auto" and self._superposed is None and not self._fits(d):
+            return given
+        units, each = (self.units, EXPANDED * d) if self.encoder is None else (d, 0)
+        return float(min(given, 8.0 * (units + 1) ** 2 + units * each))
+
+    def _fits(self, d: int) -> bool:
+        """Return whether a matrix with all of its units, for features of ``d`` entries, is within the budget."""
+        if self.budget is None:
+            return True
+        if self.encoder is None:
+            return self._units_within(d)[0] == int(self.units)
+        sums = self._outputs() if getattr(self, "per_class", False) else 1
+        return 8 * (d + 1) * (sums * (d + 1) + (2 + READ) * self._outputs()) <= as_bytes(self.budget, "budget")
 
     def _keep_within(self) -> None:
         """Superpose or consolidate examples that take more than they may."""
         remembered = self._remembered
         if remembered is None or remembered.nbytes <= self._most_bytes():
             return
-        if self.substrate == "auto" and self._superposed is None:
+        if self.substrate == "auto" and self._superposed is None and self._fits(remembered.keys.shape[1]):
             superposed = self._matrix(remembered.keys)
             self._superpose(superposed, remembered.keys, remembered.targets)
             self._superposed = superposed
