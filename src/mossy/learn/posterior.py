@@ -9,21 +9,23 @@ __all__ = ["from_drives", "from_votes"]
 
 Floats = NDArray[np.float64]
 
-SHARPEST = 12.0  # what a difference of 1 between drives is worth, where they tell the classes apart without error
+MOST = 10  # classes from which on β rises no more with their number
+GAIN = 1.0  # what a perfect fit adds to β
 
 
 def from_drives(drives: Floats, classes: NDArray[np.bool_], fit: float) -> Floats:
     r"""Return the probability of each class by the drive ``(c, m)`` of its one-hot value.
 
-    .. math::  p_c ∝ \exp(β s_c), \qquad β = k + (12 − k) R^8, \qquad k = \min(m, 12)
+    .. math::  p_c ∝ \exp(β s_c), \qquad β = \min(m, 10) + R^2
 
     A drive is the best linear estimate of the probability of its class. Where it moves little from ``1/m``, the softmax
-    moves with it if ``β = m``. Where drives are nearly 0 and 1, which ``R²`` says (without the example's own share, by
-    generalised cross-validation), that would leave too much doubt. 12 and the power are measured: see the benchmarks.
-    Classes without examples have probability 0.
+    moves with it if ``β = m``. Where drives are nearly 0 and 1 that leaves too much doubt; ``R²``, without the
+    example's own share (generalised cross-validation), says how near they are. Both constants, and this form among
+    others, were chosen by cross-validation on training data, see ``benchmarks/calibration.py``. ``m`` counts the
+    classes that have examples; the others have probability 0.
     """
-    least = min(float(np.count_nonzero(classes)), SHARPEST)
-    evidence = drives * (least + (SHARPEST - least) * max(fit, 0.0) ** 4)
+    beta = min(int(np.count_nonzero(classes)), MOST) + GAIN * max(fit, 0.0)
+    evidence = drives * beta
     evidence[:, ~classes] = -np.inf
     evidence -= evidence.max(axis=1, keepdims=True)
     np.exp(evidence, out=evidence)
