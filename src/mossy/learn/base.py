@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 FEWEST = 8  # units of a matrix
 OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
+WITHOUT_SPARE = 8 / 9  # of the bytes of an array that grows by an eighth: its rows
 EXPANDED = 12  # bytes of a synapse of the expansion: as it is made, and as it is read
 READ = 2  # times that weights of a value are held: their sum, and as they are read
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
@@ -210,16 +211,19 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     def _keep_within(self) -> None:
         """Superpose or consolidate examples that take more than they may."""
         remembered = self._remembered
-        if remembered is None or remembered.nbytes <= self._most_bytes():
+        if remembered is None:
             return
+        most = self._most_bytes()
         if self.substrate == "auto" and self._superposed is None and self._fits(remembered.keys.shape[1]):
+            if len(remembered) <= remembered.room(int(most * WITHOUT_SPARE)):
+                return  # it depends on how many they are, not on what the arrays have to spare
             superposed = self._matrix(remembered.keys)
             self._superpose(superposed, remembered.keys, remembered.targets)
             self._superposed = superposed
             if not self.keep_examples:
                 self._remembered = None
-        elif self._superposed is None and self.budget is not None:
-            kept = self._consolidate(remembered, remembered.room(int(self._most_bytes())))
+        elif self._superposed is None and self.budget is not None and remembered.nbytes > most:
+            kept = self._consolidate(remembered, remembered.room(int(most)))
             remembered.remove(np.setdiff1d(np.arange(len(remembered)), kept))
 
     # --- forget ----------------------------------------------------------------------------------

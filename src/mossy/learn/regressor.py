@@ -37,7 +37,8 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
         ``"index"`` remembers each example, with an index neuron of its own, and recalls the nearest. ``"matrix"``
         superposes all in the sums of the projection rule, behind a random expansion: its size does not grow, and no
         example is kept. ``"auto"`` is an index as long as that takes fewer bytes than the matrix would, and a matrix
-        from then on; where a matrix with all of its units is more than ``budget`` allows, it stays an index.
+        from then on, also where forgetting leaves few; where a matrix with all of its units is more than ``budget``
+        allows, it stays an index.
         ``substrate_`` tells which it is.
     encoder
         A transformer whose output is remembered in place of ``X``. It is cloned as ``encoder_``, fitted on the first
