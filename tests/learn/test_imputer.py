@@ -177,6 +177,15 @@ def test_a_curve_is_recalled():
     assert np.square((imputer.transform(cut) - x)[hidden]).mean() < 0.3 * np.square(x[hidden]).mean()
 
 
+def test_nothing_is_filled_in_beyond_what_was_seen():
+    x = hide(correlated(0, 300), 1)
+    found = MemoryImputer().fit(x).transform(np.where(np.isnan(x), x, 10 * x))
+    filled = np.isnan(x)
+    low, high = np.nanmin(x, axis=0) - 1e-9, np.nanmax(x, axis=0) + 1e-9
+    assert ((found >= low) & (found <= high))[filled].all()
+    assert (np.abs(found[~filled]) == np.abs(10 * x[~filled])).all()
+
+
 def test_more_rows_than_are_recalled():
     x = hide(correlated(0, 2500), 1)
     imputer = MemoryImputer(max_memories=50).fit(x)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "learn_columns", "to_patterns", "to_table"]
+__all__ = ["Columns", "bound", "learn_columns", "to_patterns", "to_table"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -22,6 +22,8 @@ class Columns(NamedTuple):
         For each column its categories, sorted, or None where it is numeric.
     mean, spread
         ``(d,)``: of the neurons, where they are known. A neuron that never varies has spread 1.
+    low, high
+        ``(d,)``: the least and the greatest activity of each neuron that is known, in those units.
     some
         ``(columns,)``: whether anything is known of the column.
     """
@@ -29,6 +31,8 @@ class Columns(NamedTuple):
     categories: list[NDArray[Any] | None]
     mean: Floats
     spread: Floats
+    low: Floats
+    high: Floats
     some: Mask
 
 
@@ -44,13 +48,22 @@ def learn_columns(table: NDArray[Any], known: Mask, categorical: Mask) -> Column
     spread = np.sqrt(np.square(np.where(there, raw - mean, 0)).sum(axis=0) / count)
     spread[spread <= 1e-12 * np.abs(mean)] = 1.0  # what is less is rounding
     spread[spread == 0] = 1.0
-    return Columns(categories, mean, spread, np.asarray(known.any(axis=0)))
+    units = np.where(there, (raw - mean) / spread, 0.0)
+    return Columns(categories, mean, spread, units.min(axis=0), units.max(axis=0), np.asarray(known.any(axis=0)))
 
 
 def to_patterns(table: NDArray[Any], known: Mask, columns: Columns) -> tuple[Floats, Mask]:
     """Return the patterns ``(n, d)``, 0 where nothing is known, and their mask. An unseen category is nothing known."""
     raw, there = _neurons(table, known, columns.categories)
     return np.where(there, (raw - columns.mean) / columns.spread, 0.0), there
+
+
+def bound(patterns: Floats, known: Mask, columns: Columns) -> Floats:
+    """Return the patterns, where they are not known no further out than any that was learned from.
+
+    A projection that meets one outlier in a column that hardly varies would send others far beyond it.
+    """
+    return np.where(known, patterns, np.clip(patterns, columns.low, columns.high))
 
 
 def to_table(patterns: Floats, table: NDArray[Any], known: Mask, columns: Columns) -> NDArray[Any]:

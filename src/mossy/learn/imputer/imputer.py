@@ -14,7 +14,7 @@ from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import Interval, MissingValues
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from mossy.learn.imputer.columns import Columns, learn_columns, to_patterns, to_table
+from mossy.learn.imputer.columns import Columns, bound, learn_columns, to_patterns, to_table
 from mossy.learn.imputer.projection import complete, learn
 from mossy.learn.imputer.recall import Memories, fit_gain, recall
 from mossy.learn.imputer.table import find_categorical, is_known
@@ -40,6 +40,8 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     with ``κ_ij`` 1 where row ``i`` knows entry ``j``, and the euclidean similarity over what is known of ``x``. The
     gain ``g`` from 0 to 1, and β, are those that recall best what is hidden, for the purpose, in some of the rows
     that were given. So a table that is linear is completed by the projection alone.
+
+    What is filled in lies between the least and the greatest value of its column.
 
     A numeric column is one neuron, in units of its spread; a categorical one has a neuron for each category, of which
     the most active wins.
@@ -170,7 +172,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         known = is_known(table, self.missing_values)
         some = self.columns_.some
         patterns, there = to_patterns(table[:, some], known[:, some], self.columns_)
-        filled, _ = complete(patterns, there, self.projection_)
+        filled = self._complete(patterns, there)
         if self.gain_.share:
             lacking = np.flatnonzero(~there.all(axis=1))
             change = self.gain_.share * recall(self.memories_, filled[lacking], there[lacking], self.gain_.beta)
@@ -216,14 +218,17 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.projection_, self.n_iter_ = learn(patterns, there, float(self.ridge), int(self.max_iter), float(self.tol))
         n = len(table)
         kept = np.sort(random.permutation(n)[: self.max_memories])
-        filled, _ = complete(patterns[kept], there[kept], self.projection_)
+        filled = self._complete(patterns[kept], there[kept])
         self.memories_ = Memories(filled.astype(np.float32), there[kept], filled.var(axis=0))
         own = np.sort(random.permutation(len(kept))[:PROBES])
         own = np.tile(own, min(max(PROBES // len(own), 1), ROUNDS))
         probes, seen = patterns[kept[own]], there[kept[own]]
         hidden = seen & (random.uniform(size=seen.shape) < self.hidden)
-        cues, _ = complete(probes, seen & ~hidden, self.projection_)
+        cues = self._complete(probes, seen & ~hidden)
         self.gain_ = fit_gain(self.memories_, cues, seen & ~hidden, own, hidden, probes)
         self.indicator_ = None
         if self.add_indicator:
             self.indicator_ = MissingIndicator(missing_values=1, error_on_new=False).fit((~known).astype(np.int8))
+
+    def _complete(self, patterns: NDArray[np.float64], known: Mask) -> NDArray[np.float64]:
+        return bound(complete(patterns, known, self.projection_)[0], known, self.columns_)
