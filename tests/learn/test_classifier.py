@@ -24,7 +24,7 @@ KINDS = {
     "matrix": {"substrate": "matrix", "units": 60},
     "matrix, examples": {"substrate": "matrix", "units": 60, "keep_examples": True},
     "matrix, classes": {"substrate": "matrix", "units": 60, "per_class": True},
-    "auto": {"units": 32},
+    "auto": {"units": 26},
 }
 KEEPING = [kind for kind in KINDS if kind in ("index", "matrix, examples")]
 DIGITS, LABELS = load_digits(return_X_y=True)

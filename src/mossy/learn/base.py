@@ -125,7 +125,8 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         self._keep_within()
 
     def _superpose(self, superposed: Superposed, features: NDArray[Any], targets: NDArray[Any], sign: int = 1) -> None:
-        superposed.write(features, self._values(targets), targets if superposed.per_class else None, sign)
+        single = features.astype(np.float32, copy=False)  # as they are remembered, so that they can be taken out again
+        superposed.write(single, self._values(targets), targets if superposed.per_class else None, sign)
 
     def _matrix(self, features: NDArray[Any]) -> Superposed:
         """Return an empty matrix for features like these."""
@@ -215,7 +216,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             return
         most = self._most_bytes()
         if self.substrate == "auto" and self._superposed is None and self._fits(remembered.keys.shape[1]):
-            if len(remembered) <= remembered.room(int(most * WITHOUT_SPARE)):
+            if len(remembered) <= remembered.room(int(most if self.budget is None else most * WITHOUT_SPARE)):
                 return  # it depends on how many they are, not on what the arrays have to spare
             superposed = self._matrix(remembered.keys)
             self._superpose(superposed, remembered.keys, remembered.targets)
@@ -332,4 +333,5 @@ def _scaling(features: NDArray[Any]) -> tuple[float, float]:
     size = float(np.sqrt(np.square(x - mean).mean()))
     if size <= 1e-12 * max(1.0, abs(mean)):
         size = max(abs(mean), 1.0)
-    return mean, float(2.0 ** (np.round(np.log2(size)) - 1))
+    scale = float(2.0 ** (np.round(np.log2(size)) - 1))
+    return scale * round(mean / scale), scale

@@ -10,13 +10,13 @@ __all__ = ["from_drives", "from_votes"]
 Floats = NDArray[np.float64]
 
 MOST = 10  # classes from which on β rises no more with their number
-GAIN = 1.0  # what a perfect fit adds to β
+GAIN = 3.0  # what a perfect fit adds to β
 
 
 def from_drives(drives: Floats, classes: NDArray[np.bool_], fit: float) -> Floats:
     r"""Return the probability of each class by the drive ``(c, m)`` of its one-hot value.
 
-    .. math::  p_c ∝ \exp(β s_c), \qquad β = \min(m, 10) + R^2
+    .. math::  p_c ∝ \exp(β s_c), \qquad β = \min(m, 10) + 3R^2
 
     A drive is the best linear estimate of the probability of its class. Where it moves little from ``1/m``, the softmax
     moves with it if ``β = m``. Where drives are nearly 0 and 1 that leaves too much doubt; ``R²``, without the

@@ -23,7 +23,8 @@ __all__ = ["Solution", "Superposed"]
 Floats = NDArray[np.float64]
 
 STEPS = 16  # of a rectified drive of 1: patterns in whole numbers, whose sums are exact in any order
-BLOCK = 256  # rows of patterns up to 255 whose products float32 sums exactly
+EXACT = 255  # steps
+BLOCK = 256  # rows of patterns up to so many steps whose products float32 sums exactly
 LONG_BLOCK = 1024  # rows at once where sums are rounded anyway
 RIDGES = 10.0 ** np.arange(-5.0, 1.25, 0.5)  # λ as a share of the mean variance of a unit
 FIRST = 6  # of RIDGES, tried first
@@ -155,12 +156,14 @@ class Superposed:
         pattern[:, :-1] = x if self.dentate is None else np.rint(self.dentate.encode(x) * STEPS)
         return pattern
 
-    def _add(self, pre: NDArray[np.float32], post: Floats, group: int, sign: int) -> None:
+    def _add(self, pre: NDArray[Any], post: Floats, group: int, sign: int) -> None:
         gram = self._grams.get(group)
         if gram is None:
             gram = self._grams[group] = np.zeros((self.units + 1, self.units + 1))
         elif not gram.flags.writeable:  # it was loaded as a map of a file
             gram = self._grams[group] = gram.copy()
+        if pre.max(initial=0) > EXACT:
+            pre = pre.astype(np.float64)
         part = pre.T @ pre
         if sign > 0:
             gram += part
@@ -259,7 +262,8 @@ def _fit(gram: Floats, cross: Floats, total: float, count: int, given: float | N
 
     The error is that of generalised cross-validation (Golub, Heath and Wahba 1979,
     doi:10.1080/00401706.1979.10489751), ``RSS/n / (1 − df/n)²`` with ``df = 1 + tr A_c(A_c + λI)⁻¹``; random signs
-    estimate the trace (Hutchinson 1989, doi:10.1080/03610918908812806). It is followed downhill over a grid.
+    estimate the trace (Hutchinson 1989, doi:10.1080/03610918908812806), which is taken two standard errors up. It is
+    followed downhill over a grid.
     """
     probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(gram)))
     both = np.concatenate([cross, probes])
@@ -267,8 +271,9 @@ def _fit(gram: Floats, cross: Floats, total: float, count: int, given: float | N
     def attempt(ridge: float) -> tuple[Floats, float, float]:
         found = Projection(ridge).weights({"gram": gram, "cross": both})
         weights = found[: len(cross)].copy()
-        inverse = float(np.einsum("pd,pd->", found[len(cross) :], probes)) / PROBES
-        leverage = max((1 + len(gram) - ridge * inverse) / count, 1 / count)
+        each = len(gram) - ridge * np.einsum("pd,pd->p", found[len(cross) :], probes)
+        freedom = float(each.mean() + 2 * each.std(ddof=1) / PROBES**0.5)  # two standard errors up: noise is no fit
+        leverage = max((1 + freedom) / count, 1 / count)
         squares = total - float(np.sum(weights * cross)) - ridge * float(np.sum(weights**2))
         return weights, ridge, squares / (1 - leverage) ** 2 if leverage < MOST else np.inf
 

@@ -94,8 +94,8 @@ class Cells:
     def learn(self, patterns: Floats, n: int) -> None:
         """Start anew with cells for ``n`` patterns like these, learned from them by competition (k-means)."""
         count = max(int(n / (FILLED * _room(n))), 1)
-        sample = patterns[: count * SAMPLE]
-        self.begin(sample[np.linspace(0, len(sample) - 1, min(count, len(sample))).astype(np.intp)])
+        sample = patterns[_evenly(len(patterns), count * SAMPLE)]
+        self.begin(sample[_evenly(len(sample), count)])
         turned = self.rotated(sample)
         for _ in range(LESSONS):
             self.begin(_means(sample, self._nearest(turned)))
@@ -237,6 +237,11 @@ class Signed:
         found = np.zeros(len(turned), np.int64)
         share_out(lambda some: nearest(turned[some], *given, found[some]), len(found), TOGETHER)
         return found
+
+
+def _evenly(n: int, most: int) -> Rows:
+    """Return at most so many of ``n`` rows, evenly spaced."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.intp)
 
 
 def _means(patterns: Floats, winner: Rows) -> Floats:
