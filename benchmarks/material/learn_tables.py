@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from material.markdown import Results, markdown, number
+from material.markdown import NotMeasured, Results, markdown, number
 
 __all__ = [
     "calibration",
@@ -66,6 +66,9 @@ def images(results: Results) -> str:
 
 def cheapest(results: Results) -> str:
     """List the cheapest peer that reaches a bar on Fashion-MNIST, beside mossy."""
+    measured = results["images"]["result"]
+    if "Fashion-MNIST" not in measured:
+        raise NotMeasured("images")
     rows = [
         (
             f"≥ {found['bar']:.2f}",
@@ -74,7 +77,7 @@ def cheapest(results: Results) -> str:
             f"{found['mossy_accuracy']:.4f}",
             number(found["mossy_cpu_s"]),
         )
-        for found in results["images"]["result"]["Fashion-MNIST"]["cheapest"].values()
+        for found in measured["Fashion-MNIST"]["cheapest"].values()
     ]
     return markdown(("Fashion-MNIST", "cheapest peer", "its CPU s", "mossy, one pass", "CPU s"), rows)
 
