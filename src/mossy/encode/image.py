@@ -56,7 +56,8 @@ class ImageEncoder:
         Units fire on the negative of their patch as well, as units of their own: twice as many entries.
     mirror
         An image and its mirror image have the same pattern, the sum of what each shows: a readout then learns both
-        from one, as if mirror images had been written too. Twice the time.
+        from one, as if mirror images had been written too. Twice the time. ``stride`` must divide the width of an
+        image less that of a patch, so that mirrored patches lie where patches are looked at.
     power
         ``p``: 1 leaves the pooled activity as it is, 0.5 takes its root.
     frame
@@ -127,6 +128,11 @@ class ImageEncoder:
         self._rows = np.arange(0, height - self._down + 1, self.stride)
         self._columns = np.arange(0, width - self._across + 1, self.stride) * self.channels
         self._cells = _cells(len(self._rows), self.grid), _cells(len(self._columns), self.grid)
+        if self.mirror and (width - self._across) % self.stride:
+            raise InvalidParameter(
+                f"ImageEncoder.stride: {stride} was given with mirror=True; a divisor of {width - self._across} (width "
+                "less size) is allowed, so that mirrored patches lie where patches are looked at."
+            )
         self._learned: dict[str, NDArray[Any]] = {}
 
     @property
