@@ -45,8 +45,8 @@ def start(patches: Floats, n: int, rng: np.random.Generator) -> Floats:
 def compete(patches: Floats, units: Floats, wins: NDArray[np.int64]) -> None:
     """Let ``units (n, p)`` of length 1 learn ``patches (m, p)`` in one pass; ``units`` and ``wins`` are changed.
 
-    The unit that is most like a patch wins it and moves to it, ``w ← w + (x/‖x‖ − w)/wins``. Winners are decided for 256
-    patches at a time, and then lengths are made 1 again.
+    The unit that is most like a patch wins it and moves to it, ``w ← w + (x/‖x‖ − w)/wins``. Winners are decided for
+    256 patches at a time, and then lengths are made 1 again.
 
     References
     ----------

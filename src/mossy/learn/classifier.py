@@ -63,9 +63,10 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         best by the others, on at most 1,024 of them.
     budget
         The most bytes of the fitted state: an integer, or a string such as ``"0.5 MB"``. An index then keeps of each
-        class those examples whose mean stays nearest to that of all that are there (herding); the others are let go
-        and cannot be had back. That is decided again for every batch that comes, which takes the time of so many
-        comparisons as there are pairs of what stays, and lets late examples weigh more. A matrix has as many units as fit. None sets no bound.
+        class those examples whose mean stays nearest to that of all that are there (herding); the others are let go and
+        cannot be had back. That is decided again for every batch that comes, which takes the time of so many
+        comparisons as there are pairs of what stays, and lets late examples weigh more. A matrix has as many units as
+        fit. None sets no bound.
     keep_examples
         A matrix keeps every example beside its sums, so that they can be forgotten by id, by class or by ``X`` alone.
     per_class
