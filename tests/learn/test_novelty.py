@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mossy.errors import UnknownMemory
-from mossy.learn import NoveltyDetector
+from mossy.learn import NoveltyDetector, novelty
 from mossy.learn.novelty import UNRELATED
 from mossy.similarity import Euclidean
 
@@ -111,6 +111,43 @@ def test_of_the_copies_of_a_pattern_one_does_not_count():
     assert detector.partial_fit(far).predict(far) == 1
     alone = NoveltyDetector().fit(stored)
     np.testing.assert_allclose(alone.score_samples(stored[5:6]), alone._scores(alone.index_.keys[5:6], True))
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit", "forget"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("at", [0, 1])
+def test_what_is_interrupted_changes_nothing(monkeypatch, call, error, at):
+    detector, new = NoveltyDetector().fit(patterns(0, 200)), patterns(1, 20)
+    scores, offset, done = detector.score_samples(new), detector.offset_, []
+    excite = novelty._excite
+
+    def interrupted(*args, **settings):
+        done.append(None)
+        if len(done) > at:
+            raise error
+        return excite(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(novelty, "_excite", interrupted)
+        with pytest.raises(error):
+            getattr(detector, call)(range(9) if call == "forget" else patterns(2, 10))
+    np.testing.assert_array_equal(detector.ids_, np.arange(200))
+    np.testing.assert_allclose(detector.score_samples(new), scores)
+    assert detector.offset_ == offset
+    detector.partial_fit(patterns(2, 30)).forget([1, 5])
+    again = NoveltyDetector().fit(np.vstack([np.delete(patterns(0, 200), [1, 5], axis=0), patterns(2, 30)]))
+    np.testing.assert_allclose(detector.score_samples(new), again.score_samples(new), rtol=1e-4, atol=1e-5)
+
+
+def test_a_first_batch_that_is_interrupted_is_none(monkeypatch):
+    detector = NoveltyDetector()
+    with monkeypatch.context() as patch:
+        patch.setattr(novelty, "_excite", None)
+        with pytest.raises(TypeError):
+            detector.partial_fit(patterns(0, 20, 2))
+    with pytest.raises(NotFittedError):
+        detector.predict(patterns(0, 5, 2))
+    assert len(detector.partial_fit(patterns(0, 20)).ids_) == 20
 
 
 def test_predicting_leaves_no_trace():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -96,6 +98,7 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     array([1])
     """
 
+    index_: Index
     ids_: NDArray[np.int64]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -121,19 +124,21 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Hold the patterns ``X (n, d)`` as memories, and nothing else; ``y`` is ignored."""
-        patterns = validate_data(self, X, dtype=np.float64)
-        self._begin(patterns)
-        self._store(patterns)
+        with self._all_or_nothing():
+            patterns = validate_data(self, X, dtype=np.float64)
+            self._begin(patterns)
+            self._store(patterns)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Add the patterns ``X (n, d)`` to the memories; ``y`` is ignored."""
         first = not hasattr(self, "index_")
-        patterns = validate_data(self, X, dtype=np.float64, reset=first)
-        if first:
-            self._begin(patterns)
-        self._store(patterns)
+        with self._all_or_nothing():
+            patterns = validate_data(self, X, dtype=np.float64, reset=first)
+            if first:
+                self._begin(patterns)
+            self._store(patterns)
         return self
 
     def forget(self, ids: ArrayLike) -> Self:
@@ -157,11 +162,14 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise UnknownMemory("forget: no memory would be left to judge by; nothing was forgotten.")
         rows = np.flatnonzero(np.isin(self.ids_, wanted))
         if len(rows):
-            self.index_.erase(rows)
-            self.index_.compact()
-            self.ids_ = np.delete(self.ids_, rows)
-            self._excited = np.empty(0)
-            self._judge_stored()
+            before = self.index_
+            with self._all_or_nothing():
+                self.index_ = Index("euclidean", "softmax", before.beta)
+                self.index_.write(np.delete(before.keys, rows, axis=0))
+                self.ids_ = np.delete(self.ids_, rows)
+                self._excited = np.empty(0)
+                self._judge_stored()
+            before.erase(rows)  # no byte of them is left
         return self
 
     def score_samples(self, X: ArrayLike) -> Floats:
@@ -178,6 +186,20 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return 1 for the familiar and -1 for the new, ``(n,)``."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Be as before if what is done within fails or is interrupted."""
+        held = vars(self).copy()
+        index = held.get("index_")
+        rows = 0 if index is None else index.rows
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = held
+            if index is not None:
+                index.truncate(rows)
+            raise
 
     def _begin(self, X: Floats) -> None:
         self.centre_ = X.mean(axis=0)
