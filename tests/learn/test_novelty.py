@@ -150,6 +150,16 @@ def test_a_first_batch_that_is_interrupted_is_none(monkeypatch):
     assert len(detector.partial_fit(patterns(0, 20)).ids_) == 20
 
 
+@pytest.mark.parametrize("far", [1e39, -1e308, 3e38])
+def test_what_is_beyond_float32_is_new(far):
+    detector = NoveltyDetector().fit(patterns(0, 50))
+    known = patterns(0, 50)[:2]
+    cues = np.vstack([known, np.full((1, 3), far), [[0, far, 0]]])
+    np.testing.assert_array_equal(detector.predict(cues), [1, 1, -1, -1])
+    np.testing.assert_allclose(detector.score_samples(cues)[:2], detector.score_samples(known))
+    assert not np.isnan(detector.score_samples(cues)).any()
+
+
 def test_predicting_leaves_no_trace():
     detector = NoveltyDetector().fit(patterns(0, 60))
     before = detector.index_.state()["keys"].copy()

@@ -173,11 +173,15 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def score_samples(self, X: ArrayLike) -> Floats:
-        """Return how familiar each pattern is, ``(n,)``: the lower, the newer."""
+        """Return how familiar each pattern is, ``(n,)``: the lower, the newer; ``-inf`` beyond what float32 holds."""
         check_is_fitted(self)
         patterns = validate_data(self, X, dtype=np.float64, reset=False)
-        cues = (patterns - self.centre_).astype(np.float32)  # as the memories are, so that copies are the same
-        return self._scores(cues, but_one_copy=not self.count_copies)
+        with np.errstate(over="ignore"):
+            cues = (patterns - self.centre_).astype(np.float32)  # as the memories are, so that copies are the same
+        within = np.isfinite(cues).all(axis=1)
+        scores = np.full(len(cues), -np.inf)
+        scores[within] = self._scores(cues[within], but_one_copy=not self.count_copies)
+        return scores
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return ``score_samples(X) - offset_``, ``(n,)``: negative for what is new."""
