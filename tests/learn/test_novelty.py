@@ -160,6 +160,13 @@ def test_what_is_beyond_float32_is_new(far):
     assert not np.isnan(detector.score_samples(cues)).any()
 
 
+@pytest.mark.parametrize("contamination", ["auto", 0.1])
+@pytest.mark.parametrize("shape", [(30, 2), (7, 5), (100, 3)])
+def test_rounding_decides_nothing_among_equal_patterns(shape, contamination):
+    for value in (1.0, 0.1, -1e3):
+        assert (NoveltyDetector(contamination=contamination).fit_predict(np.full(shape, value)) == 1).all()
+
+
 def test_predicting_leaves_no_trace():
     detector = NoveltyDetector().fit(patterns(0, 60))
     before = detector.index_.state()["keys"].copy()

@@ -23,6 +23,7 @@ SAMPLE = 2048  # memories by which the threshold is set, at most
 FENCE = 1.5  # quartile ranges below the lower quartile (Tukey)
 CUES = 1024  # cues at once
 MEMORIES = 4096  # memories at once
+ROUNDING = 1e-9  # of the threshold: scores that differ by less are the same
 CLOSE = 1e-9  # of the squared length: what is closer may be equal
 
 Floats = NDArray[np.float64]
@@ -233,9 +234,10 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scores(keys[:: -(-len(keys) // SAMPLE)], but_one_copy=True)
         if self.contamination == "auto":
             low, high = np.percentile(scores, [25, 75])
-            self.offset_ = float(low - FENCE * (high - low))
+            offset = float(low - FENCE * (high - low))
         else:
-            self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))
+            offset = float(np.percentile(scores, 100.0 * float(self.contamination)))
+        self.offset_ = offset - ROUNDING * max(1.0, abs(offset))
 
     def _scores(self, cues: Patterns, but_one_copy: bool) -> Floats:
         excited, nearby = _excite(self.index_, cues, values=self.familiarity_, but_one_copy=but_one_copy)
