@@ -287,3 +287,32 @@ def test_it_works_where_scikit_learn_does():
 def test_narrow_dtypes_predict_alike(dtype):
     model = MemoryClassifier("matrix", units=80).fit(X, Y)
     np.testing.assert_allclose(model.predict_proba(ASKED.astype(dtype)), model.predict_proba(ASKED), atol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["ids", "classes", "X"])
+def test_within_a_budget_all_that_is_kept_can_be_forgotten(how):
+    model = MemoryClassifier(budget="5 kB").fit(X, Y)
+    assert len(model.ids_) < len(X)
+    some = model.classes_[:2]
+    model.forget(ids=model.ids_[np.isin(model._remembered.targets, some)])
+    np.testing.assert_array_equal(model.classes_, [2, 3, 4, 5])
+    assert set(model.predict(ASKED)) <= {2, 3, 4, 5}
+    model.forget(**{how: {"ids": model.ids_, "classes": model.classes_, "X": model._remembered.keys.copy()}[how]})
+    with pytest.raises(NotFittedError):
+        model.predict(ASKED)
+
+
+def test_a_budget_may_leave_one_example():
+    model = MemoryClassifier("index", budget=1400).fit(X[Y == 2], Y[Y == 2])
+    assert len(model.ids_) == 1
+    np.testing.assert_array_equal(model.predict(ASKED), 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_memory_that_is_mapped_from_a_file_goes_on(kind, tmp_path):
+    model = learned(kind, REST)
+    joblib.dump(model, tmp_path / "model")
+    again = joblib.load(tmp_path / "model", mmap_mode="r")
+    for each in (model, again):
+        each.partial_fit(X[:20], Y[:20]).forget(X[30:40], Y[30:40])
+    same(model, again)

@@ -73,6 +73,10 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     def _consolidate(self, remembered: Remembered, most: int) -> Rows:
         """Return the rows to keep so that at most ``most`` are left, or raise ``ValueError``."""
 
+    @abstractmethod
+    def _count_kinds(self, held: Remembered | None, targets: NDArray[Any], sign: int) -> None:
+        """Count by kind the examples that are ``held``, or else these targets that came, or went (``sign=-1``)."""
+
     # --- learn -----------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -120,9 +124,15 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         if self._remembered is not None:
             self._remembered.write(features, targets, ids)
         self._next += len(features)
-        self._seen += len(features)
+        self._count(targets)
         self.last_ids_ = ids
         self._keep_within()
+
+    def _count(self, targets: NDArray[Any], sign: int = 1) -> None:
+        """Count examples with these targets that came, or went with ``sign=-1``; an index counts what it holds."""
+        held = self._remembered if self._superposed is None else None
+        self._count_kinds(held, targets, sign)
+        self._seen = self._seen + sign * len(targets) if held is None else len(held)
 
     def _superpose(self, superposed: Superposed, features: NDArray[Any], targets: NDArray[Any], sign: int = 1) -> None:
         single = features.astype(np.float32, copy=False)  # as they are remembered, so that they can be taken out again
@@ -225,20 +235,22 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
                 self._remembered = None
         elif self._superposed is None and self.budget is not None and remembered.nbytes > most:
             kept = self._consolidate(remembered, remembered.room(int(most)))
-            remembered.remove(np.setdiff1d(np.arange(len(remembered)), kept))
+            gone = np.setdiff1d(np.arange(len(remembered)), kept)
+            targets = remembered.targets[gone]
+            remembered.remove(gone)
+            self._count(targets, -1)
 
     # --- forget ----------------------------------------------------------------------------------
 
-    def _forget_rows(self, rows: Rows) -> NDArray[Any]:
-        """Forget these rows of the examples, also where they are superposed, and return their targets."""
+    def _forget_rows(self, rows: Rows) -> None:
+        """Forget these rows of the examples, also where they are superposed."""
         remembered = self._of_their_own("id")
         rows = np.unique(rows)
         targets = remembered.targets[rows].copy()
         if self._superposed is not None:
             self._superpose(self._superposed, remembered.keys[rows].copy(), targets, -1)
         remembered.remove(rows)
-        self._seen -= len(rows)
-        return targets
+        self._count(targets, -1)
 
     def _check_named(self, X: Any, classes: Any, ids: Any) -> None:
         """Hold ``forget`` to one way of naming examples."""
@@ -263,7 +275,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         if not after.possible():
             raise UnknownMemory("forget: X holds what cannot have been learned here; nothing was forgotten.")
         self._superposed = after
-        self._seen -= len(features)
+        self._count(targets, -1)
 
     # --- what is known of it ---------------------------------------------------------------------
 

@@ -181,7 +181,6 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         if declared:
             self._declared = unique_labels(*([self._declared] if len(self._declared) else []), *declared)
         codes = self._codes(labels)
-        self._counts += np.bincount(codes, minlength=len(self._counts))
         self._learn(features, codes)
         return self
 
@@ -228,6 +227,13 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
     def _consolidate(self, remembered: Remembered, most: int) -> Rows:
         return herd(remembered.keys, remembered.targets, most)
 
+    def _count_kinds(self, held: Remembered | None, targets: NDArray[Any], sign: int) -> None:
+        m = len(self._labels)
+        if held is None:
+            self._counts = self._counts + sign * np.bincount(targets, minlength=m)
+        else:
+            self._counts = np.bincount(held.targets, minlength=m)
+
     # --- forget ----------------------------------------------------------------------------------
 
     def forget(
@@ -262,7 +268,8 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         if X is not None:
             self._forget_pairs(X, y)
         elif ids is not None:
-            self._uncount(self._forget_rows(self._of_their_own("id").of_ids(ids)))
+            self._forget_rows(self._of_their_own("id").of_ids(ids))
+            self._drop_classes()
         else:
             self._forget_classes(np.atleast_1d(np.asarray(classes)))
         return self
@@ -282,14 +289,15 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         features = self._features(X)
         if self._remembered is not None:
             rows = self._remembered.of_pairs(features.astype(np.float32), codes)
-            self._uncount(self._forget_rows(rows))
+            self._forget_rows(rows)
+            self._drop_classes()
             return
         if codes is None:
             return
         if (np.bincount(codes, minlength=len(self._counts)) > self._counts).any():
             raise UnknownMemory("forget: more examples of a class were given than are known; nothing was forgotten.")
         self._subtract(features, codes)
-        self._uncount(codes)
+        self._drop_classes()
 
     def _forget_classes(self, classes: NDArray[Any]) -> None:
         unknown = np.setdiff1d(classes, self._labels)
@@ -299,21 +307,21 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         if len(self._declared):
             self._declared = np.setdiff1d(self._declared, classes)
         if self._remembered is not None:
-            self._uncount(self._forget_rows(np.flatnonzero(np.isin(self._remembered.targets, codes))), codes)
+            self._forget_rows(np.flatnonzero(np.isin(self._remembered.targets, codes)))
+            self._drop_classes(codes)
         elif self._superposed is not None and self._superposed.per_class:
             gone = np.repeat(codes, self._counts[codes])
             self._superposed.drop(codes)
-            self._seen -= len(gone)
-            self._uncount(gone, codes)
+            self._count(gone, -1)
+            self._drop_classes(codes)
         else:
             raise CannotForget(
                 "forget: which examples belong to a class is not kept. Use per_class=True or keep_examples=True, or "
                 "give X and y."
             )
 
-    def _uncount(self, codes: NDArray[Any], gone: NDArray[Any] | None = None) -> None:
-        """Count these classes down, and know those no more that nothing is left of, and ``gone``."""
-        self._counts -= np.bincount(codes, minlength=len(self._counts))
+    def _drop_classes(self, gone: NDArray[Any] | None = None) -> None:
+        """Know those classes no more that nothing is left of, and ``gone``."""
         if self._seen == 0:
             self._forget_all()
             return

@@ -154,6 +154,9 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
         joint = np.hstack([remembered.keys, remembered.targets])
         return herd(joint, np.zeros(len(joint), np.intp), most)
 
+    def _count_kinds(self, held: Remembered | None, targets: NDArray[Any], sign: int) -> None:
+        pass  # numbers are of one kind
+
     # --- forget ----------------------------------------------------------------------------------
 
     def forget(
