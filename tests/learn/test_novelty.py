@@ -167,6 +167,27 @@ def test_rounding_decides_nothing_among_equal_patterns(shape, contamination):
         assert (NoveltyDetector(contamination=contamination).fit_predict(np.full(shape, value)) == 1).all()
 
 
+def test_one_beta_holds_from_the_first_batch_on():
+    stored, new = patterns(0, 60), patterns(1, 9)
+    detector, same = NoveltyDetector().fit(stored[:40]), NoveltyDetector().fit(stored[:40])
+    detector.set_params(beta=2.0)
+    np.testing.assert_array_equal(detector.score_samples(new), same.score_samples(new))
+    detector.partial_fit(stored[40:])
+    np.testing.assert_array_equal(detector.score_samples(new), same.partial_fit(stored[40:]).score_samples(new))
+    assert detector.offset_ == same.offset_
+    np.testing.assert_array_equal(detector.forget([3]).score_samples(new), same.forget([3]).score_samples(new))
+    other = NoveltyDetector(beta=2.0).fit(stored)
+    np.testing.assert_array_equal(detector.fit(stored).score_samples(new), other.score_samples(new))
+
+
+def test_parameters_are_checked_with_every_batch():
+    detector = NoveltyDetector().fit(patterns(0, 20))
+    for wrong in ({"beta": 0}, {"local": 2}, {"contamination": 0.6}):
+        with pytest.raises(ValueError, match="must be"):
+            detector.set_params(**wrong).partial_fit(patterns(1, 5))
+    assert len(detector.ids_) == 20
+
+
 def test_predicting_leaves_no_trace():
     detector = NoveltyDetector().fit(patterns(0, 60))
     before = detector.index_.state()["keys"].copy()

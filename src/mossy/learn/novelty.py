@@ -49,7 +49,8 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     beta
-        β, dimensionless: low, and many memories judge together; high, and the nearest one does.
+        β, dimensionless: low, and many memories judge together; high, and the nearest one does. It holds from the
+        first batch on; another one takes a new ``fit``.
     local
         From 0 (the energy alone) to 1 (only what is left of it beside that of the recalled memories).
     contamination
@@ -134,6 +135,7 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Add the patterns ``X (n, d)`` to the memories; ``y`` is ignored."""
+        self._validate_params()
         first = not hasattr(self, "index_")
         with self._all_or_nothing():
             patterns = validate_data(self, X, dtype=np.float64, reset=first)
@@ -244,7 +246,7 @@ class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._as_familiarity(excited) - float(self.local) * nearby)
 
     def _as_familiarity(self, excited: Floats) -> Floats:
-        return np.where(np.isneginf(excited), UNRELATED, excited / float(self.beta))
+        return np.where(np.isneginf(excited), UNRELATED, excited / self.index_.beta)
 
 
 def _excite(
