@@ -17,6 +17,13 @@ RUNS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
         {"n": 200, "capacity": 150},
         ("kept 150", "100.0% right", "words: cosine 0.98, a hit", "of 9 users"),
     ),
+    "coreset": ({"n": 400}, ("all 320 images", "30 at random")),
+    "digits_by_class": ({"n": 300}, ("as if they had never been seen: True",)),
+    "few_shot_characters": ({"episodes": 4}, ("these are the digits of scikit-learn", "patches: ")),
+    "novel_images": ({}, ("none of them a 4", "area under the ROC curve 0.99")),
+    "repair_table": ({}, ("495 measurements and 30 names are missing", "memory        root mean square error 0.7")),
+    "replay": ({"n": 400}, ("alone ", "with replay 1.000")),
+    "spoken_digits": ({"n": 60}, ("fsdd/fsdd.npz is not there",)),
     "complete_digits": ({"n": 60}, ("told what is known: 100.0% of 60", "memory 3 (a 3)")),
     "fading": ({"n": 80, "days": 14}, ("what is left shows: 7\n",)),
     "table": ({"n": 120}, ("standardised    softmax          100.0%                  100.0%",)),
@@ -39,7 +46,10 @@ def test_every_example_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_example(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOSSY_DATA", str(tmp_path))  # the tests need nothing but what the packages ship
     arguments, wanted = RUNS[name]
     load(name).main(**arguments)
     printed = capsys.readouterr().out
