@@ -265,6 +265,18 @@ def test_a_row_that_knows_nothing_gets_what_is_usual():
     assert (np.abs(found - np.nanmean(x, axis=0)) < np.nanstd(x, axis=0)).all()
 
 
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf, "inf"])
+def test_infinity_beside_categories_is_refused(infinite):
+    x = np.array([["a", 1.0], ["b", 2.0], ["a", None], [None, 2.0]], object)
+    wrong = np.array([["a", infinite], ["b", 2.0]], object)
+    imputer = MemoryImputer(categorical_features=[0]).fit(x)
+    for refused in (imputer.transform, imputer.partial_fit, MemoryImputer(categorical_features=[0]).fit):
+        with pytest.raises(ValueError, match="infinity"):
+            refused(wrong)
+    with pytest.raises(ValueError, match="contains NaN"):
+        MemoryImputer(categorical_features=[0], missing_values=-1).fit(np.array([["a", np.nan], ["b", 2.0]], object))
+
+
 def test_wrong_input_is_refused():
     x = hide(correlated(0, 30), 1)
     with pytest.raises(NotFittedError):

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from mossy.learn.imputer.columns import Columns, bound, learn_columns, to_patterns, to_table
 from mossy.learn.imputer.projection import complete, learn
 from mossy.learn.imputer.recall import Memories, fit_gain, recall
-from mossy.learn.imputer.table import find_categorical, is_known
+from mossy.learn.imputer.table import check_finite, find_categorical, is_known
 
 __all__ = ["MemoryImputer"]
 
@@ -150,8 +150,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn from the rows ``X (n, columns)``, and nothing else; ``y`` is ignored."""
         self._categorical = find_categorical(X, self.categorical_features)
-        table = self._read(X, reset=True)
-        self._learn(table, is_known(table, self.missing_values))
+        self._learn(*self._read(X, reset=True))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -160,16 +159,14 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "columns_"):
             self.fit(X)
             return self
-        table = self._read(X, reset=False)
-        known = is_known(table, self.missing_values)
+        table, known = self._read(X, reset=False)
         self._learn(np.concatenate([self._table, table]), np.concatenate([self._known, known]))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return ``X (n, columns)`` with what is missing filled in; what is known is handed back as it was."""
         check_is_fitted(self)
-        table = self._read(X, reset=False)
-        known = is_known(table, self.missing_values)
+        table, known = self._read(X, reset=False)
         some = self.columns_.some
         patterns, there = to_patterns(table[:, some], known[:, some], self.columns_)
         filled = self._complete(patterns, there)
@@ -200,12 +197,15 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = is_scalar_nan(self.missing_values)
         return tags
 
-    def _read(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
-        """Return the table: floats, or objects where a column is categorical."""
+    def _read(self, X: ArrayLike, reset: bool) -> tuple[NDArray[Any], Mask]:
+        """Return the table, floats, or objects where a column is categorical; and what of it is known."""
         dtype = object if len(self._categorical) and self._categorical.any() else [np.float64, np.float32]
         finite = "allow-nan" if is_scalar_nan(self.missing_values) or dtype is object else True
-        table = validate_data(self, X, dtype=dtype, ensure_all_finite=finite, reset=reset)
-        return np.asarray(table)
+        table = np.asarray(validate_data(self, X, dtype=dtype, ensure_all_finite=finite, reset=reset))
+        known = is_known(table, self.missing_values)
+        if dtype is object:
+            check_finite(table[:, ~self._categorical], known[:, ~self._categorical])
+        return table, known
 
     def _learn(self, table: NDArray[Any], known: Mask) -> None:
         random = check_random_state(self.random_state)

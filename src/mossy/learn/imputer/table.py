@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-__all__ = ["find_categorical", "is_known"]
+__all__ = ["check_finite", "find_categorical", "is_known"]
 
 Mask = NDArray[np.bool_]
 
@@ -73,3 +73,12 @@ def is_known(table: NDArray[Any], missing: Any) -> Mask:
         return (value is None or is_scalar_nan(value) or is_pandas_na(value)) if absent else value == missing
 
     return np.array([[not lacks(value) for value in row] for row in table.tolist()], np.bool_).reshape(table.shape)
+
+
+def check_finite(table: NDArray[Any], known: Mask) -> None:
+    """Raise a ValueError unless what is known of numeric columns ``(n, columns)``, held as objects, is finite."""
+    values = np.where(known, table, 0.0).astype(np.float64)
+    if np.isnan(values).any():
+        raise ValueError("Input X contains NaN.")
+    if not np.isfinite(values).all():
+        raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
