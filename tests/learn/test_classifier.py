@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -316,3 +318,30 @@ def test_a_memory_that_is_mapped_from_a_file_goes_on(kind, tmp_path):
     for each in (model, again):
         each.partial_fit(X[:20], Y[:20]).forget(X[30:40], Y[30:40])
     same(model, again)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_example_is_explained(kind):
+    table = pd.DataFrame(X).add_prefix("pixel")
+    model = MemoryClassifier(**KINDS[kind]).fit(table, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.explain(table.iloc[[3]]).prediction == model.predict(table.iloc[[3]])[0]
+    with pytest.raises(ValueError, match="feature names"):
+        model.explain(table.iloc[[3]].add_prefix("other "))
+    with pytest.raises(ValueError, match="explain takes one example; 20 were given"):
+        model.explain(X[:20])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1e39, -1e300, 2e15])
+def test_what_float32_cannot_hold_is_refused(kind, size):
+    model = MemoryClassifier(**KINDS[kind]).fit(X, Y)
+    before = model.predict_proba(ASKED)
+    wide = X[:2].copy()
+    wide[1, 7] = size
+    for use in (model.predict, model.predict_proba, lambda x: model.partial_fit(x, [8, 9])):
+        with pytest.raises(ValueError, match="too large for dtype"):
+            use(wide)
+    np.testing.assert_array_equal(model.classes_, range(6))
+    np.testing.assert_array_equal(before, model.predict_proba(ASKED))

@@ -135,3 +135,12 @@ def test_an_encoder_is_fitted_once_and_held():
     model = MemoryRegressor("matrix", encoder=PCA(4, random_state=0)).partial_fit(X[:30], Y[:30])
     held = model.encoder_.components_.copy()
     np.testing.assert_array_equal(model.partial_fit(X[30:], Y[30:]).encoder_.components_, held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_one_example_within_range_is_explained(kind):
+    model = MemoryRegressor(**KINDS[kind]).fit(X, Y)
+    with pytest.raises(ValueError, match="explain takes one example; 20 were given"):
+        model.explain(X[:20])
+    with pytest.raises(ValueError, match="too large for dtype"):
+        model.predict(np.full((1, X.shape[1]), 1e39))

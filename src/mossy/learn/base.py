@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from mossy.arrays import as_bytes
+from mossy.arrays import LARGEST, as_bytes
 from mossy.encode import Dentate
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn.explanation import Explanation
@@ -104,12 +104,12 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     def _features(self, X: NDArray[Any], y: Any = None, first: bool = False) -> NDArray[Any]:
         """Return what the encoder makes of ``X``; with ``first`` it is fitted on it, and fixed from then on."""
         if self.encoder is None:
-            return X
+            return _in_range(X, "X")
         if first:
             self.encoder_ = clone(self.encoder)
             (self.encoder_.fit if hasattr(self.encoder_, "fit") else self.encoder_.partial_fit)(X, y)
         made = self.encoder_.transform(X)
-        return np.asarray(check_array(made, dtype=[np.float32, np.float64], input_name="encoded X"))
+        return _in_range(check_array(made, dtype=[np.float32, np.float64], input_name="encoded X"), "encoded X")
 
     def _learn(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
         """Write examples, whose features and targets are checked."""
@@ -306,6 +306,13 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     # --- explain ---------------------------------------------------------------------------------
 
+    def _one(self, x: Any) -> Any:
+        """Return one example ``(d,)`` or ``(1, d)`` as a batch; a table stays one, with its names."""
+        batch = x if len(getattr(x, "shape", ())) == 2 else np.atleast_2d(np.asarray(x))
+        if batch.shape[0] != 1:
+            raise ValueError(f"explain takes one example; {batch.shape[0]} were given.")
+        return batch
+
     def _parts_of_index(
         self, x: NDArray[Any], told: tuple[Any, float | None], sharpness: float, named: Callable[[Rows], NDArray[Any]]
     ) -> Explanation:
@@ -331,6 +338,13 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         one = len(outputs) == 1
         parts = (shares[order, 0], drive[0], intercept[0]) if one else (shares[order], drive, intercept)
         return Explanation(*told, "matrix", order, None, *parts)
+
+
+def _in_range(features: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return finite features as they are, or raise ``ValueError`` if float32 cannot hold and square them."""
+    if features.size and max(features.max(), -features.min()) > LARGEST:
+        raise ValueError(f"Input {name} contains infinity or a value too large for dtype('float32').")
+    return features
 
 
 def _scaling(features: NDArray[Any]) -> tuple[float, float]:

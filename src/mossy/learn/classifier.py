@@ -354,7 +354,7 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
 
     def explain(self, x: ArrayLike) -> Explanation:
         """Return why one ``x (d,)`` or ``(1, d)`` is put into its class: see ``Explanation``."""
-        x = np.atleast_2d(np.asarray(x))
+        x = self._one(x)
         probability = self.predict_proba(x)[0]
         best = int(probability.argmax())
         told = self._labels[best], float(probability[best])

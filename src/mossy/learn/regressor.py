@@ -194,7 +194,7 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
 
     def explain(self, x: ArrayLike) -> Explanation:
         """Return why one ``x (d,)`` or ``(1, d)`` is given its numbers: see ``Explanation``."""
-        x = np.atleast_2d(np.asarray(x))
+        x = self._one(x)
         told = self.predict(x)[0], None
         if self._superposed is not None:
             return self._parts_of_matrix(x, told, np.arange(self._outputs()))
