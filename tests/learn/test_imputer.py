@@ -11,6 +11,7 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mossy.learn import MemoryImputer
+from mossy.learn.imputer import imputer as module
 from mossy.learn.imputer.projection import Projection, complete, learn
 from mossy.learn.imputer.recall import Memories, fit_gain, recall
 
@@ -275,6 +276,36 @@ def test_infinity_beside_categories_is_refused(infinite):
             refused(wrong)
     with pytest.raises(ValueError, match="contains NaN"):
         MemoryImputer(categorical_features=[0], missing_values=-1).fit(np.array([["a", np.nan], ["b", 2.0]], object))
+
+
+@pytest.mark.parametrize("step", ["learn_columns", "learn", "complete", "fit_gain", "MissingIndicator"])
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_learning_that_fails_changes_nothing(monkeypatch, step, call, error):
+    x = hide(correlated(0, 60), 1)
+    imputer = MemoryImputer(add_indicator=True).fit(x[:40])
+    before = imputer.transform(x)
+
+    def failing(*_args, **_settings):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, failing)
+        with pytest.raises(error):
+            getattr(imputer, call)(x[:5, :3] * 9 if call == "fit" else x[:5] * 9)
+    np.testing.assert_array_equal(imputer.transform(x), before)
+    whole = MemoryImputer(add_indicator=True).fit(x)
+    np.testing.assert_array_equal(imputer.partial_fit(x[40:]).transform(x), whole.transform(x))
+
+
+def test_a_batch_that_is_refused_poisons_none_after_it():
+    x = np.array([["a", 1.0], ["b", 2.0], ["a", None], [None, 2.0]], object)
+    imputer = MemoryImputer(categorical_features=[0]).fit(x)
+    with pytest.raises(ValueError, match="could not convert"):
+        imputer.partial_fit(np.array([["a", "many"]], object))
+    np.testing.assert_array_equal(
+        imputer.partial_fit(x).transform(x), MemoryImputer(categorical_features=[0]).fit(np.vstack([x, x])).transform(x)
+    )
 
 
 def test_wrong_input_is_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -149,8 +151,9 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn from the rows ``X (n, columns)``, and nothing else; ``y`` is ignored."""
-        self._categorical = find_categorical(X, self.categorical_features)
-        self._learn(*self._read(X, reset=True))
+        with self._all_or_nothing():
+            self._categorical = find_categorical(X, self.categorical_features)
+            self._learn(*self._read(X, reset=True))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -160,7 +163,8 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.fit(X)
             return self
         table, known = self._read(X, reset=False)
-        self._learn(np.concatenate([self._table, table]), np.concatenate([self._known, known]))
+        with self._all_or_nothing():
+            self._learn(np.concatenate([self._table, table]), np.concatenate([self._known, known]))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -196,6 +200,16 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = is_scalar_nan(self.missing_values)
         return tags
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Be as before if what is done within fails or is interrupted: learning sets attributes and changes none."""
+        held = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = held
+            raise
 
     def _read(self, X: ArrayLike, reset: bool) -> tuple[NDArray[Any], Mask]:
         """Return the table, floats, or objects where a column is categorical; and what of it is known."""
