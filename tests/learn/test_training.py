@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,6 +303,44 @@ def test_bad_input_changes_nothing(wrong, says):
 def test_bad_parameters(given, says):
     with pytest.raises(ValueError, match=says):
         TrainingMemory(**given).store(X[:20], Y[:20])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(["a", "b", "a"], dtype="category"),
+        pd.to_datetime(pd.Series(["2020-01-01", "2021-01-01", "2022-01-01"])),
+        pd.to_timedelta(pd.Series([1, 2, 3]), unit="s"),
+    ],
+)
+def test_only_numbers_are_examples(column):
+    frame, memory = pd.DataFrame({"x": column}), TrainingMemory()
+    with pytest.raises(ValueError, match="must be numbers"):
+        memory.store(frame, [0, 1, 0])
+    with pytest.raises(NotFittedError):
+        memory.replay(1)
+    memory.store(pd.DataFrame({"x": [1.0, 2.0, 3.0]}), [0, 1, 0])
+    with pytest.raises(ValueError, match="must be numbers"):
+        memory.store(frame, [0, 1, 0])
+    assert len(memory) == 3
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_whether_classes_are_balanced_is_settled_with_the_first_batch(balanced):
+    memory = TrainingMemory(balanced=balanced).fit(X[:60], Y[:60] + 5)
+    before = memory.coreset(1.0)
+    memory.set_params(balanced=not balanced)
+    with pytest.raises(ValueError, match="balanced"):
+        memory.store(X[60:80], Y[60:80])
+    with pytest.raises(ValueError, match="balanced"):
+        memory.drive(SGDClassifier(), X[60:80], Y[60:80])
+    for was, now in zip(before, memory.coreset(1.0), strict=True):
+        np.testing.assert_array_equal(was, now)
+    memory.forget([0, 1])
+    np.testing.assert_array_equal(memory.coreset(1.0)[1], Y[2:60] + 5)
+    assert hasattr(memory, "classes_") == balanced
+    memory.fit(X[:20], Y[:20])
+    assert hasattr(memory, "classes_") != balanced
 
 
 def test_a_budget_below_one_class_is_refused():

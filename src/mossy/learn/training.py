@@ -117,6 +117,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
         self.law = law
         self.random_state = random_state
 
+    _balanced: bool  # as the memory began: codes of classes are read otherwise than numbers
     _labels: NDArray[Any]
     _held: dict[str, Column]
     _strengths: Strengths
@@ -197,7 +198,14 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
         first = not hasattr(self, "_held")
         if first:
             self._validate_params()
+        elif self.balanced != self._balanced:
+            raise ValueError(
+                f"balanced={self.balanced!r}, but this memory began with {self._balanced!r}: set it back, or start "
+                "another memory by fit."
+            )
         x, targets = validate_data(self, X, y, reset=first, y_numeric=not self.balanced)
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"X must be numbers: got dtype {x.dtype}. Encode categories and dates as numbers first.")
         if not first and x.dtype != self._held["X"].rows.dtype:
             x = _cast(x, self._held["X"].rows.dtype)
         labels = self._labels if not first else np.empty(0)
@@ -230,7 +238,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
         self._now += len(x)
         new = {
             "X": x,
-            "y": np.searchsorted(labels, targets) if self.balanced else targets,
+            "y": np.searchsorted(labels, targets) if self._balanced else targets,
             "id": ids,
             "lot": self._random.random(len(x), np.float32),
             "surprise": np.full(len(x), np.nan, np.float32),
@@ -245,9 +253,10 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
 
     def _begin(self, x: NDArray[Any]) -> None:
         """Hold nothing yet, of examples like these."""
+        self._balanced = bool(self.balanced)
         self._held = {
             "X": Column((x.shape[1],), x.dtype),
-            "y": Column((), np.int64 if self.balanced else np.float64),
+            "y": Column((), np.int64 if self._balanced else np.float64),
             "id": Column((), np.int64),
             "lot": Column((), np.float32),
             "surprise": Column((), np.float32),
@@ -272,7 +281,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
             first = -np.concatenate([self._log_strengths(), fresh])
         else:
             first = np.concatenate([self._held["lot"].rows, new["lot"]])
-        codes = np.concatenate([self._codes(), new["y"] if self.balanced else np.zeros(len(new["y"]), np.intp)])
+        codes = np.concatenate([self._codes(), new["y"] if self._balanced else np.zeros(len(new["y"]), np.intp)])
         sizes = np.bincount(codes)
         order = np.lexsort((-np.arange(len(codes)), first, codes))
         place = np.arange(len(codes)) - (np.cumsum(sizes) - sizes)[codes[order]]
@@ -402,7 +411,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
                     f"forget: nothing of class {unknown.tolist()[0]!r} is remembered; nothing was forgotten."
                 )
             self._take_out(np.flatnonzero(np.isin(self._codes(), np.searchsorted(self._labels, gone))))
-        if self.balanced:
+        if self._balanced:
             there, codes = np.unique(self._codes(), return_inverse=True)
             self._labels = self._labels[there]
             self._held["y"].rows[:] = codes
@@ -420,7 +429,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
     def classes_(self) -> NDArray[Any]:
         """The classes that are remembered, sorted."""
         check_is_fitted(self)
-        if not self.balanced:
+        if not self._balanced:
             raise AttributeError("classes_: with balanced=False y are numbers.")
         return self._labels.copy()
 
@@ -437,11 +446,11 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
 
     def _batch(self, rows: Rows) -> Batch:
         y = self._held["y"].rows[rows]
-        return self._held["X"].rows[rows], self._labels[y] if self.balanced else y, self._held["id"].rows[rows]
+        return self._held["X"].rows[rows], self._labels[y] if self._balanced else y, self._held["id"].rows[rows]
 
     def _codes(self) -> NDArray[np.int64]:
         """Return the number of the class of each."""
-        return self._held["y"].rows if self.balanced else np.zeros(len(self), np.int64)
+        return self._held["y"].rows if self._balanced else np.zeros(len(self), np.int64)
 
     def _log_strengths(self) -> Floats:
         return np.asarray(self._strengths.log(np.arange(len(self)), self._now), np.float64)
