@@ -215,6 +215,30 @@ def test_categories_are_recalled_by_vote(mixed):
         assert (found == whole[column].astype(str))[~hidden[:, j]].all()
 
 
+@pytest.mark.parametrize("settings", [{}, {"add_indicator": True}, {"keep_empty_features": True}])
+def test_a_frame_has_the_dtypes_of_its_columns(mixed, settings):
+    _, cut, _ = mixed
+    cut = cut.assign(none=np.nan, nothing=pd.Categorical([None] * len(cut), categories=["x"]))
+    cut.index = cut.index + 7
+    cut["grape"] = cut["grape"].cat.reorder_categories(["Barolo", "Grignolino", "Barbera"], ordered=True)
+    plain = MemoryImputer(**settings).fit(cut)
+    imputer = MemoryImputer(**settings).set_output(transform="pandas")
+    filled = imputer.fit_transform(cut)
+    assert filled["grape"].dtype == cut["grape"].dtype
+    assert filled["colour"].dtype == cut["colour"].dtype
+    named = {"grape", "colour", "nothing"}
+    assert (filled[[c for c in filled if c not in named]].dtypes == np.float64).all()
+    assert filled.index.equals(cut.index)
+    assert filled.columns.tolist() == plain.get_feature_names_out().tolist()
+    np.testing.assert_array_equal(filled.astype(object).to_numpy(), plain.transform(cut))
+    few = cut[cut["grape"] != "Barbera"].assign(grape=lambda x: x["grape"].cat.remove_unused_categories())
+    part = imputer.transform(few)
+    assert part["grape"].cat.categories.tolist() == ["Barolo", "Grignolino", "Barbera"]
+    np.testing.assert_array_equal(part.astype(object).to_numpy(), plain.transform(few))
+    array = cut.astype(object).to_numpy()
+    assert (MemoryImputer().set_output(transform="pandas").fit_transform(array).dtypes.iloc[:6] == np.float64).all()
+
+
 def test_ways_to_name_categorical_columns(mixed):
     _, cut, _ = mixed
     array = cut.astype(object).to_numpy()

@@ -14,12 +14,13 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import Interval, MissingValues
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from mossy.learn.imputer.columns import Columns, bound, learn_columns, to_patterns, to_table
 from mossy.learn.imputer.projection import complete, learn
 from mossy.learn.imputer.recall import Memories, fit_gain, recall
-from mossy.learn.imputer.table import check_finite, find_categorical, is_known
+from mossy.learn.imputer.table import check_finite, find_categorical, is_known, to_frame
 
 __all__ = ["MemoryImputer"]
 
@@ -167,8 +168,12 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self._learn(np.concatenate([self._table, table]), np.concatenate([self._known, known]))
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Return ``X (n, columns)`` with what is missing filled in; what is known is handed back as it was."""
+    def transform(self, X: ArrayLike) -> Any:
+        """Return ``X (n, columns)`` with what is missing filled in; what is known is handed back as it was.
+
+        A table with categories is an array of objects; as a frame of pandas (``set_output``) it has float64 for
+        numbers, and categories where ``X`` has them.
+        """
         check_is_fitted(self)
         table, known = self._read(X, reset=False)
         some = self.columns_.some
@@ -183,9 +188,14 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             whole = np.zeros(table.shape, table.dtype)
             whole[:, some] = made
             made = whole
-        if self.indicator_ is None:
-            return made
-        return np.hstack([made, self.indicator_.transform((~known).astype(np.int8))])
+        if self.indicator_ is not None:
+            made = np.hstack([made, self.indicator_.transform((~known).astype(np.int8))])
+        if made.dtype == object and _get_output_config("transform", self)["dense"] == "pandas":
+            kept = np.arange(len(some)) if self.keep_empty_features else np.flatnonzero(some)
+            learned = dict(zip(np.flatnonzero(some).tolist(), self.columns_.categories, strict=True))
+            categories = [learned.get(j, np.empty(0, object) if self._categorical[j] else None) for j in kept.tolist()]
+            return to_frame(made, X, kept, categories)
+        return made
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Return the names of the columns that ``transform`` returns."""

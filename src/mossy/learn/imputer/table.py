@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._set_output import ADAPTERS_MANAGER
 
-__all__ = ["check_finite", "find_categorical", "is_known"]
+__all__ = ["check_finite", "find_categorical", "is_known", "to_frame"]
 
 Mask = NDArray[np.bool_]
 
@@ -82,3 +83,31 @@ def check_finite(table: NDArray[Any], known: Mask) -> None:
         raise ValueError("Input X contains NaN.")
     if not np.isfinite(values).all():
         raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
+
+
+def to_frame(made: NDArray[Any], X: Any, kept: NDArray[np.intp], categories: list[NDArray[Any] | None]) -> Any:
+    """Return a table of objects as a frame of pandas: numbers as float64, and categories where ``X`` has them.
+
+    Parameters
+    ----------
+    made
+        ``(n, columns)``; those behind the columns that are kept are numbers.
+    X
+        What was given; a frame hands on its index and its categories, and those that were learned are added.
+    kept
+        The columns of ``X`` that were kept.
+    categories
+        For each of them what was learned, or None where it is numeric.
+    """
+    frame = ADAPTERS_MANAGER.adapters["pandas"].create_container(made, X, columns=None).infer_objects()
+    given = list(getattr(X, "dtypes", ())) if hasattr(X, "columns") else []
+    dtypes: dict[int, Any] = dict.fromkeys(range(made.shape[1]), np.float64)
+    for at, (j, learned) in enumerate(zip(kept.tolist(), categories, strict=True)):
+        if learned is None:
+            continue
+        del dtypes[at]
+        dtype = given[j] if given else None
+        if dtype is not None and str(dtype) == "category" and len(learned):
+            known = dtype.categories.tolist()
+            dtypes[at] = type(dtype)([*known, *(c for c in learned.tolist() if c not in set(known))], dtype.ordered)
+    return frame.astype(dtypes)
