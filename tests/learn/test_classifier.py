@@ -18,8 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.naive.learn import vote
 
+from mossy.arrays import Column
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn import MemoryClassifier
+from mossy.learn.superposed import Superposed
 
 KINDS = {
     "index": {"substrate": "index"},
@@ -343,5 +345,61 @@ def test_what_float32_cannot_hold_is_refused(kind, size):
     for use in (model.predict, model.predict_proba, lambda x: model.partial_fit(x, [8, 9])):
         with pytest.raises(ValueError, match="too large for dtype"):
             use(wide)
+    np.testing.assert_array_equal(model.classes_, range(6))
+    np.testing.assert_array_equal(before, model.predict_proba(ASKED))
+
+
+def fails_at(function, call):
+    """Return the function, interrupted at this call of it."""
+    calls = iter(range(1000))
+
+    def interrupted(*given, **named):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return function(*given, **named)
+
+    return interrupted
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "auto"])
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [(Column, "append", 0), (Column, "append", 1), (Column, "append", 2), (Column, "append", 3)]
+    + [(Superposed, "_pattern", call) for call in range(3)]
+    + [(Superposed, "_add", call) for call in range(3)],
+)
+def test_what_was_interrupted_was_never_there(kind, owner, name, call, monkeypatch):
+    model, never = learned(kind, REST), learned(kind, REST)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails_at(getattr(owner, name), call))
+        try:
+            model.partial_fit(DIGITS[:700], LABELS[:700])
+        except KeyboardInterrupt:
+            np.testing.assert_array_equal(model.classes_, range(6))
+            same(model, never)
+        else:
+            never.partial_fit(DIGITS[:700], LABELS[:700])
+            return
+    for each in (model, never):
+        each.partial_fit(DIGITS[700:900], LABELS[700:900])
+    same(model, never)
+    new = MemoryClassifier(**KINDS[kind])
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails_at(getattr(owner, name), call))
+        with pytest.raises(KeyboardInterrupt):
+            new.partial_fit(DIGITS[:900], LABELS[:900])
+    with pytest.raises(NotFittedError):
+        new.predict(ASKED)
+    assert new.partial_fit(X[:, :30], Y).n_features_in_ == 30
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "matrix, examples"])
+def test_an_encoder_of_changing_width_is_told_before_classes_are_named(kind):
+    model = MemoryClassifier(**KINDS[kind], encoder=PCA(10, random_state=0)).fit(X, Y)
+    before = model.predict_proba(ASKED)
+    model.encoder_ = PCA(9, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="9 features, but 10 are expected"):
+        model.partial_fit(X[:2], [8, 9])
+    model.encoder_ = PCA(10, random_state=0).fit(X)
     np.testing.assert_array_equal(model.classes_, range(6))
     np.testing.assert_array_equal(before, model.predict_proba(ASKED))

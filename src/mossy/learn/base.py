@@ -109,20 +109,36 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             self.encoder_ = clone(self.encoder)
             (self.encoder_.fit if hasattr(self.encoder_, "fit") else self.encoder_.partial_fit)(X, y)
         made = self.encoder_.transform(X)
-        return _in_range(check_array(made, dtype=[np.float32, np.float64], input_name="encoded X"), "encoded X")
+        made = _in_range(check_array(made, dtype=[np.float32, np.float64], input_name="encoded X"), "encoded X")
+        width = made.shape[1] if first else self._width()
+        if made.shape[1] != width:
+            raise ValueError(f"The encoder returned {made.shape[1]} features, but {width} are expected, as before.")
+        return made
+
+    def _width(self) -> int:
+        """Return how many features an example has behind the encoder."""
+        return self._superposed.d if self._superposed is not None else int(self._of_their_own("id").keys.shape[1])
 
     def _learn(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
         """Write examples, whose features and targets are checked."""
         ids = np.arange(self._next, self._next + len(features))
-        if self._remembered is None and self._superposed is None:
+        remembered, superposed = self._remembered, self._superposed
+        if remembered is None and superposed is None:
             if self.substrate == "matrix":
-                self._superposed = self._matrix(features)
+                superposed = self._matrix(features)
             if self.substrate != "matrix" or self.keep_examples:
-                self._remembered = self._empty()
-        if self._superposed is not None:
-            self._superpose(self._superposed, features, targets)
-        if self._remembered is not None:
-            self._remembered.write(features, targets, ids)
+                remembered = self._empty()
+        before = 0 if remembered is None else len(remembered)
+        try:
+            if remembered is not None:
+                remembered.write(features, targets, ids)
+            if superposed is not None:
+                self._superpose(superposed, features, targets)
+        except BaseException:
+            if remembered is not None:
+                remembered.truncate(before)
+            raise
+        self._remembered, self._superposed = remembered, superposed
         self._next += len(features)
         self._count(targets)
         self.last_ids_ = ids
@@ -314,7 +330,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         return batch
 
     def _parts_of_index(
-        self, x: NDArray[Any], told: tuple[Any, float | None], sharpness: float, named: Callable[[Rows], NDArray[Any]]
+        self, x: Any, told: tuple[Any, float | None], sharpness: float, named: Callable[[Rows], NDArray[Any]]
     ) -> Explanation:
         """Return which examples take part in what is recalled for one ``x (1, d)``."""
         remembered = self._of_their_own("id")
@@ -325,7 +341,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         rows = rows[0, active]
         return Explanation(*told, "index", remembered.ids[rows].copy(), named(rows), activity[active])
 
-    def _parts_of_matrix(self, x: NDArray[Any], told: tuple[Any, float | None], outputs: Rows) -> Explanation:
+    def _parts_of_matrix(self, x: Any, told: tuple[Any, float | None], outputs: Rows) -> Explanation:
         """Return which units drive what is read for one ``x (1, d)``."""
         superposed = self._superposed
         if superposed is None:

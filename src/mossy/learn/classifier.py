@@ -178,14 +178,19 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         features = self._features(x, labels, first)
         self._check_budget(features.shape[1], len(named), len(named))
         self._name_classes(named)
+        try:
+            self._learn(features, self._codes(labels))
+        except BaseException:
+            self._drop_classes()  # those that were only named
+            raise
         if declared:
             self._declared = unique_labels(*([self._declared] if len(self._declared) else []), *declared)
-        codes = self._codes(labels)
-        self._learn(features, codes)
         return self
 
     def _forget_all(self) -> None:
         self._begin()
+        if hasattr(self, "classes_"):
+            del self.classes_
         self._labels = np.empty(0)
         self._declared = np.empty(0)
         self._counts = np.empty(0, np.int64)

@@ -68,9 +68,23 @@ class Remembered:
 
     def write(self, keys: NDArray[Any], targets: NDArray[Any], ids: NDArray[np.int64]) -> None:
         """Remember keys ``(n, d)`` with what they recall and their ids, which rise."""
-        self.index.write(keys)
-        self._targets.append(targets)
-        self._ids.append(ids)
+        before = len(self)
+        try:
+            self.index.write(keys)
+            self._targets.append(targets)
+            self._ids.append(ids)
+        except BaseException:
+            self.truncate(before)
+            raise
+        self.tuned = None
+
+    def truncate(self, n: int) -> None:
+        """Keep the first ``n`` rows, as if no other had been written, even if not all of another was."""
+        if self.index.rows > n or len(self.index.dead) > n:
+            self.index.truncate(n)
+        for column in (self._targets, self._ids):
+            if len(column.rows) > n:
+                column.truncate(n)
         self.tuned = None
 
     def retarget(self, targets: NDArray[Any]) -> None:
@@ -107,10 +121,11 @@ class Remembered:
     def remove(self, rows: Rows) -> None:
         """Forget these rows; no byte of them is left."""
         kept = np.setdiff1d(np.arange(len(self.ids)), rows)
-        for column in (self._targets, self._ids):
-            column.put(column.rows[kept])
+        targets, ids = self._targets.rows[kept], self._ids.rows[kept]  # what may fail comes first
         self.index.erase(np.asarray(rows, np.intp))
         self.index.compact()
+        self._targets.put(targets)
+        self._ids.put(ids)
         self.tuned = None
 
     # --- recall ----------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Superposed:
         block: int | None = None,
         per_class: bool = False,
     ) -> None:
-        self.dentate, self.ridge, self.per_class = dentate, ridge, per_class
+        self.d, self.dentate, self.ridge, self.per_class = d, dentate, ridge, per_class
         self.units = d if dentate is None else dentate.units
         most = LONG_BLOCK if dentate is None else BLOCK
         self._block = most if block is None else min(most, block)
@@ -93,6 +93,7 @@ class Superposed:
         self._flow = 0.0
         self._waiting: list[tuple[NDArray[np.float32], Floats, int]] = []
         self._rows = 0
+        self._own: set[int] = set()  # groups whose sum was made by the write under way
         self._solved: Solution | None = None
         self._reading: tuple[NDArray[Any], NDArray[Any]] | None = None
 
@@ -119,14 +120,23 @@ class Superposed:
         """
         if sign < 0:
             self.settle()  # so that what is forgotten does not wait there
-        if self.per_class and groups is not None:
-            for group in np.unique(groups):
-                mine = groups == group
-                self._write(x[mine], values[mine], int(group), sign)
-        else:
-            self._write(x, values, 0, sign)
+        before = dict(self._grams), self.cross, self._flow, list(self._waiting), self._rows
+        squares = self.squares + sign * np.square(values).sum(axis=0)
+        self._own = set()
+        try:
+            if self.per_class and groups is not None:
+                for group in np.unique(groups):
+                    mine = groups == group
+                    self._write(x[mine], values[mine], int(group), sign)
+            else:
+                self._write(x, values, 0, sign)
+        except BaseException:
+            self._grams, self.cross, self._flow, self._waiting, self._rows = before
+            raise
+        finally:
+            self._own = set()
         self.count += sign * len(x)
-        self.squares = self.squares + sign * np.square(values).sum(axis=0)
+        self.squares = squares
         self._solved = None
 
     def _write(self, x: NDArray[Any], values: Floats, group: int, sign: int) -> None:
@@ -146,9 +156,8 @@ class Superposed:
         if self._waiting:
             pre = np.concatenate([part for part, _, _ in self._waiting])
             post = np.concatenate([part for _, part, _ in self._waiting])
-            group = self._waiting[0][2]
+            self._add(pre, post, self._waiting[0][2], 1)
             self._waiting, self._rows = [], 0
-            self._add(pre, post, group, 1)
 
     def _pattern(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return the patterns ``(n, units + 1)`` in whole steps, if they are made here; the last unit always fires."""
@@ -157,20 +166,20 @@ class Superposed:
         return pattern
 
     def _add(self, pre: NDArray[Any], post: Floats, group: int, sign: int) -> None:
-        gram = self._grams.get(group)
-        if gram is None:
-            gram = self._grams[group] = np.zeros((self.units + 1, self.units + 1))
-        elif not gram.flags.writeable:  # it was loaded as a map of a file
-            gram = self._grams[group] = gram.copy()
         if pre.max(initial=0) > EXACT:
             pre = pre.astype(np.float64)
         part = pre.T @ pre
-        if sign > 0:
-            gram += part
-        else:
-            gram -= part
-        self._flow += float(np.trace(part, dtype=np.float64))
-        self.cross = self.cross + sign * (post.T @ pre)
+        flow = self._flow + float(np.trace(part, dtype=np.float64))
+        cross = self.cross + sign * (post.T @ pre)
+        old = self._grams.get(group)
+        if old is None:
+            old = np.zeros((self.units + 1, self.units + 1))
+            self._own.add(group)
+        change = np.add if sign > 0 else np.subtract
+        # The first sum of a write is a new array, so that the write can be undone.
+        gram = change(old, part, out=old if group in self._own else None)
+        self._own.add(group)
+        self._grams[group], self.cross, self._flow = gram, cross, flow
 
     def possible(self) -> bool:
         """Whether some set of examples leads to these sums."""
@@ -202,7 +211,7 @@ class Superposed:
     def copy(self) -> Superposed:
         """Return sums that can be changed without changing these."""
         self.settle()
-        twin = Superposed(self.dentate, self.units, len(self.cross), self.ridge, self._block, self.per_class)
+        twin = Superposed(self.dentate, self.d, len(self.cross), self.ridge, self._block, self.per_class)
         twin._grams = {group: gram.copy() for group, gram in self._grams.items()}
         twin.cross, twin.squares = self.cross.copy(), self.squares.copy()
         twin.count, twin._flow = self.count, self._flow
