@@ -144,3 +144,19 @@ def test_only_one_example_within_range_is_explained(kind):
         model.explain(X[:20])
     with pytest.raises(ValueError, match="too large for dtype"):
         model.predict(np.full((1, X.shape[1]), 1e39))
+
+
+@pytest.mark.parametrize("encoder", [None, PCA(1)])
+@pytest.mark.parametrize("ridge_", ["auto", 1e-5])
+def test_where_all_rows_are_equal_a_matrix_reads_the_mean(ridge_, encoder):
+    rows, targets = np.array([[0.3, 0.1, 0.2]] * 7), np.array([3.0, 4, 3, 4, 3, 4, 3])
+    model = MemoryRegressor("matrix", units=50, ridge=ridge_, encoder=encoder).fit(rows, targets)
+    np.testing.assert_allclose(model.predict([[0.3, 0.1, 0.2], [9, -2, 4]]), targets.mean())
+    model.partial_fit([[0.9, -0.5, 0.1]] * 7, targets + 5)
+    np.testing.assert_allclose(model.predict([rows[0], [0.9, -0.5, 0.1]]), targets.mean() + [0, 5], atol=0.5)
+
+
+def test_equal_rows_far_from_zero_read_the_mean():
+    sums = Superposed(None, 3, 1, None)
+    sums.write(np.full((7, 3), 1e8 + 0.3), np.arange(7.0)[:, None])
+    np.testing.assert_allclose(sums.read(np.array([[1e8, 1e8, 1e8]])), [[3.0]])

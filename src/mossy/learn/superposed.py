@@ -28,6 +28,7 @@ BLOCK = 256  # rows of patterns up to so many steps whose products float32 sums 
 LONG_BLOCK = 1024  # rows at once where sums are rounded anyway
 RIDGES = 10.0 ** np.arange(-5.0, 1.25, 0.5)  # λ as a share of the mean variance of a unit
 FIRST = 6  # of RIDGES, tried first
+ROUNDING = 1e-12  # of the mean square of all units: variance that is rounding alone
 MOST = 0.999  # of an average leverage
 PROBES = 32  # random vectors that estimate a trace
 
@@ -229,7 +230,11 @@ class Superposed:
     def _solve(self) -> Solution:
         gram = np.asarray(sum(self._grams.values())) / self.count
         mean, value = gram[-1, :-1].copy(), self.cross[:, -1] / self.count
+        raw = float(np.trace(gram[:-1, :-1]))
         gram = gram[:-1, :-1] - np.outer(mean, mean)
+        if np.trace(gram) <= ROUNDING * raw:  # all patterns are one
+            ridge = float(RIDGES[-1]) if self.ridge is None else self.ridge
+            return Solution(np.zeros((len(value), self.units)), value, ridge, 0.0)
         cross = self.cross[:, :-1] / self.count - np.outer(value, mean)
         scale = max(float(np.trace(gram)) / len(gram), 1e-30)
         gram /= scale
