@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from tests.naive.learn import vote
 
 from mossy.arrays import Column
@@ -403,3 +403,12 @@ def test_an_encoder_of_changing_width_is_told_before_classes_are_named(kind):
     model.encoder_ = PCA(10, random_state=0).fit(X)
     np.testing.assert_array_equal(model.classes_, range(6))
     np.testing.assert_array_equal(before, model.predict_proba(ASKED))
+
+
+def test_auto_stays_an_index_behind_an_encoder_that_does_not_widen():
+    model = MemoryClassifier(encoder=StandardScaler()).fit(DIGITS[:900], LABELS[:900])
+    assert model.substrate_ == "index"
+    linear = MemoryClassifier("matrix", encoder=StandardScaler()).fit(DIGITS[:900], LABELS[:900])
+    assert model.score(DIGITS[900:], LABELS[900:]) > linear.score(DIGITS[900:], LABELS[900:]) + 0.01
+    wide = MemoryClassifier(encoder=PolynomialFeatures(2)).fit(DIGITS[:900, 20:36], LABELS[:900])
+    assert wide.substrate_ == "matrix"

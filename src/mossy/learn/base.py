@@ -227,7 +227,13 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         return float(min(given, 8.0 * (units + 1) ** 2 + units * each))
 
     def _fits(self, d: int) -> bool:
-        """Return whether a matrix with all of its units, for features of ``d`` entries, is within the budget."""
+        """Return whether a matrix may follow an index of features of ``d`` entries.
+
+        All of its units must be within the budget, and an encoder must widen: a readout of fewer entries than came in
+        is no more than linear where an index is not.
+        """
+        if self.encoder is not None and d <= self.n_features_in_:
+            return False
         if self.budget is None:
             return True
         if self.encoder is None:

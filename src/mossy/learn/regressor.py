@@ -38,8 +38,8 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
         superposes all in the sums of the projection rule, behind a random expansion: its size does not grow, and no
         example is kept. ``"auto"`` is an index as long as that takes fewer bytes than the matrix would, and a matrix
         from then on, also where forgetting leaves few; where a matrix with all of its units is more than ``budget``
-        allows, it stays an index.
-        ``substrate_`` tells which it is.
+        allows, or an ``encoder`` returns no more columns than ``X`` has, it stays an index. ``substrate_`` tells which
+        it is.
     encoder
         A transformer whose output is remembered in place of ``X``. It is cloned as ``encoder_``, fitted on the first
         batch, and then held fixed: with another code, what is remembered would be strange. A matrix then takes its
