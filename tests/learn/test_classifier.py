@@ -412,3 +412,30 @@ def test_auto_stays_an_index_behind_an_encoder_that_does_not_widen():
     assert model.score(DIGITS[900:], LABELS[900:]) > linear.score(DIGITS[900:], LABELS[900:]) + 0.01
     wide = MemoryClassifier(encoder=PolynomialFeatures(2)).fit(DIGITS[:900, 20:36], LABELS[:900])
     assert wide.substrate_ == "matrix"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("offset", [1e6, -1e8, 1e12])
+def test_far_from_zero_is_as_near_it(kind, offset):
+    far = X + offset * (1 + np.arange(64) % 2)  # whole numbers, exact in float64
+    near, model = MemoryClassifier(**KINDS[kind]).fit(X, Y), MemoryClassifier(**KINDS[kind]).fit(far, Y)
+    known = np.flatnonzero(LABELS[1000:] < 6) + 1000
+    asked, right = DIGITS[known] + offset * (1 + np.arange(64) % 2), LABELS[known]
+    worse = 0.0 if model.substrate_ == "index" else 0.1  # another expansion, of few units
+    assert model.score(asked, right) >= near.score(DIGITS[known], right) - worse
+    assert model.explain(asked[0]).prediction == model.predict(asked[:1])[0]
+    model.partial_fit(asked[:50], Y[:50]).forget(asked[:50], Y[:50])
+    assert (model.predict(far) == Y).mean() > 0.95
+    with pytest.raises(UnknownMemory):
+        model.forget(far[:1] + 1e5, Y[:1])
+
+
+def test_the_origin_counts_within_a_budget():
+    far = DIGITS + np.linspace(1e7, 1e8, 64)
+    model = MemoryClassifier("index", budget=20_000)
+    for first in range(0, 600, 100):
+        model.partial_fit(far[first : first + 100], LABELS[first : first + 100])
+        assert model.nbytes_ <= 20_000
+    assert model.score(far[600:], LABELS[600:]) > 0.7
+    with pytest.raises(ValueError, match="budget"):
+        MemoryClassifier("matrix", budget=400).fit(far, LABELS)

@@ -153,7 +153,7 @@ def test_where_all_rows_are_equal_a_matrix_reads_the_mean(ridge_, encoder):
     model = MemoryRegressor("matrix", units=50, ridge=ridge_, encoder=encoder).fit(rows, targets)
     np.testing.assert_allclose(model.predict([[0.3, 0.1, 0.2], [9, -2, 4]]), targets.mean())
     model.partial_fit([[0.9, -0.5, 0.1]] * 7, targets + 5)
-    np.testing.assert_allclose(model.predict([rows[0], [0.9, -0.5, 0.1]]), targets.mean() + [0, 5], atol=0.5)
+    np.testing.assert_allclose(model.predict([rows[0], [0.9, -0.5, 0.1]]), targets.mean() + np.array([0, 5]), atol=0.5)
 
 
 def test_equal_rows_far_from_zero_read_the_mean():

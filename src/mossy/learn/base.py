@@ -30,6 +30,8 @@ OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
 WITHOUT_SPARE = 8 / 9  # of the bytes of an array that grows by an eighth: its rows
 EXPANDED = 12  # bytes of a synapse of the expansion: as it is made, and as it is read
 READ = 2  # times that weights of a value are held: their sum, and as they are read
+REMOTE = 1000.0  # spreads of the mean of a column from 0, from which on it is measured from there
+VARYING = 1e-13  # of the mean: a spread that is not rounding alone
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
 
 
@@ -50,6 +52,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     _remembered: Remembered | None
     _superposed: Superposed | None
+    _origin: Floats | None  # from which features are measured, where float32 could not tell them apart otherwise
 
     # --- what a kind of target decides -----------------------------------------------------------
 
@@ -82,7 +85,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     def _begin(self) -> None:
         """Know nothing."""
         self._validate_params()
-        self._remembered = self._superposed = None
+        self._remembered = self._superposed = self._origin = None
         self._next = self._seen = 0
         for name in ("encoder_", "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
@@ -102,7 +105,16 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         return validate_data(self, X, reset=reset, dtype=dtype, **arguments)
 
     def _features(self, X: NDArray[Any], y: Any = None, first: bool = False) -> NDArray[Any]:
-        """Return what the encoder makes of ``X``; with ``first`` it is fitted on it, and fixed from then on."""
+        """Return what the encoder makes of ``X``, from the origin.
+
+        With ``first`` the encoder is fitted on it, and the origin found; both are fixed from then on.
+        """
+        made = self._encoded(X, y, first)
+        if first:
+            self._origin = _origin(made)
+        return made if self._origin is None else made - self._origin
+
+    def _encoded(self, X: NDArray[Any], y: Any, first: bool) -> NDArray[Any]:
         if self.encoder is None:
             return _in_range(X, "X")
         if first:
@@ -180,7 +192,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         """
         if self.budget is None:
             return
-        budget = as_bytes(self.budget, "budget")
+        budget = self._allowed()
         if self.keep_examples and self.substrate != "index":
             raise ValueError("budget cannot be kept with keep_examples=True, which keeps every example.")
         if self._superposed is not None:
@@ -195,6 +207,10 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         if self._superposed is None and self.substrate == "matrix" and self.encoder is None:
             self._room(d)
 
+    def _allowed(self) -> int:
+        """Return how many bytes the budget leaves for examples."""
+        return as_bytes(self.budget, "budget") - (0 if self._origin is None else self._origin.nbytes)
+
     def _room(self, d: int) -> tuple[int, int]:
         """Return how many units a matrix has, and how many rows may wait, within the budget."""
         units, block = self._units_within(d)
@@ -206,9 +222,9 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         """Return how many units, at most ``units``, and rows that wait have room within the budget."""
         if self.budget is None:
             return int(self.units), BLOCK
-        budget = as_bytes(self.budget, "budget")
+        budget = self._allowed()
         outputs = max(self._outputs(), OUTPUTS)
-        block = int(min(BLOCK, max(16, (budget / 8) ** 0.5 // 64)))
+        block = int(min(BLOCK, max(16, (max(budget, 0) / 8) ** 0.5 // 64)))
         sums = outputs if getattr(self, "per_class", False) else 1
         a, b = 8.0 * sums, 8 * (2 + READ * outputs) + 4 * block + 20 * (d + 1)
         left = budget - 16 * outputs * block
@@ -217,7 +233,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _most_bytes(self) -> float:
         """Return how many bytes examples of their own may take before they are superposed, or some are let go."""
-        given = np.inf if self.budget is None else as_bytes(self.budget, "budget")
+        given = np.inf if self.budget is None else self._allowed()
         if self.substrate == "index" or self._remembered is None:
             return given
         d = self._remembered.keys.shape[1]
@@ -239,7 +255,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         if self.encoder is None:
             return self._units_within(d)[0] == int(self.units)
         sums = self._outputs() if getattr(self, "per_class", False) else 1
-        return 8 * (d + 1) * (sums * (d + 1) + (2 + READ) * self._outputs()) <= as_bytes(self.budget, "budget")
+        return 8 * (d + 1) * (sums * (d + 1) + (2 + READ) * self._outputs()) <= self._allowed()
 
     def _keep_within(self) -> None:
         """Superpose or consolidate examples that take more than they may."""
@@ -319,7 +335,8 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
     def nbytes_(self) -> int:
         """Bytes of the fitted state, without an encoder of yours."""
         check_is_fitted(self)
-        return sum(part.nbytes for part in (self._remembered, self._superposed) if part is not None)
+        parts = (self._remembered, self._superposed, self._origin)
+        return sum(part.nbytes for part in parts if part is not None)
 
     def _cues(self, X: ArrayLike) -> NDArray[Any]:
         """Return the features of ``X`` to be read."""
@@ -360,6 +377,25 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         one = len(outputs) == 1
         parts = (shares[order, 0], drive[0], intercept[0]) if one else (shares[order], drive, intercept)
         return Explanation(*told, "matrix", order, None, *parts)
+
+
+def _origin(features: NDArray[Any]) -> Floats | None:
+    """Return the mean ``(d,)`` of columns that lie far from 0 for how little they vary, else 0; None if none does.
+
+    Of a column that does not vary, the greatest spread decides. It is rounded to half the spread, as a power of two, so
+    that numbers that float32 holds are not rounded anew.
+    """
+    x = features.astype(np.float64, copy=False)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    varying = spread > VARYING * np.abs(mean)
+    spread = np.where(varying, spread, np.max(spread, where=varying, initial=0.0))
+    far = (np.abs(mean) > REMOTE * spread) & (spread > 0)
+    if not far.any():
+        return None
+    unit = 2.0 ** (np.floor(np.log2(spread[far])) - 1)
+    origin = np.zeros(len(mean))
+    origin[far] = np.round(mean[far] / unit) * unit
+    return origin
 
 
 def _in_range(features: NDArray[Any], name: str) -> NDArray[Any]:

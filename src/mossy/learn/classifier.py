@@ -93,8 +93,9 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
     -----
     Any order and any batches of the same examples give the same predictions: of an index exactly; of a matrix to the
     bit where the first batch leads to the same scale (one power of two), since patterns are whole numbers whose sums
-    are exact. With an encoder of yours, what its first batch teaches it, and rounding, can differ; and what a budget
-    lets go depends on when.
+    are exact. Columns that in the first batch lie a thousand spreads from 0 are measured from their mean there, since
+    float32 could not tell them apart; then other first batches round otherwise. With an encoder of yours, what its
+    first batch teaches it, and rounding, can differ; and what a budget lets go depends on when.
 
     References
     ----------
