@@ -17,6 +17,7 @@ with is accuracy. Cues are 200 of what is stored (sparse, matrix) or new draws o
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ import mossy
 from material import embeddings
 from material.neighbours import neighbours
 from mossy.encode import Dentate
-from record import record
+from record import RESULTS, record
 
 QUESTION = "What does a recall cost, and a memory take, as memories become many?"
 HELD_FROM = 100_000  # memories from which what they take with links is measured
@@ -45,7 +46,9 @@ Cell = dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=QUESTION)
     parser.add_argument("--largest", type=int, default=1_000_000)
-    largest = parser.parse_args().largest
+    parser.add_argument("--only", nargs="+", help="measure these ways alone (or 'held'), and keep the recorded others")
+    given = parser.parse_args()
+    largest, only = given.largest, given.only
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     sizes = [size for size in (10**3, 10**4, 10**5, 10**6, 10**7) if size <= largest]
@@ -57,13 +60,18 @@ def main() -> None:
         "sparse": sparse,
     }
     result: dict[str, Any] = {"d": D, "cues": CUES, "sizes": sizes, "ways": {}}
+    if only:
+        result = json.loads((RESULTS / "cost.json").read_text(encoding="utf-8"))["result"]
     for name, way in ways.items():
+        if only and name not in only:
+            continue
         result["ways"][name] = {}
         for size, cell in way(sizes):
             result["ways"][name][str(size)] = cell
             print(f"{name:7} {size:>10,}", {what: float(f"{value:.4g}") for what, value in cell.items()}, flush=True)
-    result["held"] = [held(size) for size in sizes if size >= HELD_FROM]
-    print(result["held"])
+    if not only or "held" in only:
+        result["held"] = [held(size) for size in sizes if size >= HELD_FROM]
+        print(result["held"])
     print(record("cost", QUESTION, result, seeds=[SEED]))
 
 

@@ -77,7 +77,11 @@ def cost(results: Results) -> str:
         ("part that is right", "accuracy", 1, 3),
     ):
         names = (head, *(f"{int(size):,}" for size in sizes))
-        parts.append(markdown(names, [line(name, what, factor, digits) for name in result["ways"]]))
+        rows = [line(name, what, factor, digits) for name in result["ways"]]
+        if what == "bytes":
+            by_size = {str(one["n"]): number(one["bytes"], 3) for one in result["held"]}
+            rows.append(("sketch, with eight links", *(by_size.get(size, "–") for size in sizes)))
+        parts.append(markdown(names, rows))
     return "\n\n".join(parts)
 
 
