@@ -146,7 +146,8 @@ class Strengths:
 
     def log_near(self, rows: Rows, now: float) -> NDArray[np.float32]:
         """Return ``ln s`` of ``rows``, as ``refreshed`` does of all."""
-        self._begin_to_cache()
+        if not self._caching:
+            return self._told(rows, np.maximum(now - self._when.rows.take(rows), 0))[0].astype(np.float32)
         self._refresh(rows, now)
         return self._cache.rows.take(rows)
 
@@ -157,7 +158,11 @@ class Strengths:
         if not due.any():
             return
         rows, age = rows[due], np.maximum(age[due], 0)
-        self._ages.see(float(age.max()))
+        self._cache.rows[rows], self._age.rows[rows] = self._told(rows, age)
+
+    def _told(self, rows: Rows, age: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return what the cache tells of ``rows`` of this age, and the numbers of the ages that they have reached."""
+        self._ages.see(float(age.max(initial=0)))
         numbers = self._ages.numbers(age)
         modes = self._modes.rows.take(rows, axis=0)
         parts = self._ages.factors.take(numbers, axis=0) * modes
@@ -166,7 +171,7 @@ class Strengths:
         beyond = numbers == FIRST + len(self._ages.ages) - 1
         if beyond.any():
             logs[beyond] = self.law.log_strength(modes[beyond].astype(np.float64), age[beyond])
-        self._cache.rows[rows], self._age.rows[rows] = logs, numbers
+        return logs, numbers
 
     def log(self, rows: Rows, now: float) -> NDArray[Any]:
         """Return ``ln s`` of ``rows`` exactly, in float64."""
