@@ -10,6 +10,7 @@ __all__ = [
     "calibration",
     "characters",
     "cheapest",
+    "efficiency",
     "few_shot",
     "images",
     "imputation",
@@ -191,3 +192,19 @@ def _by_share(name: str, measured: dict[str, Any]) -> list[tuple[str, ...]]:
         for imputer, row in measured.items()
         if isinstance(row, dict)
     ]
+
+
+def efficiency(results: Results) -> str:
+    """List the CPU time to a fixed accuracy, all costs counted."""
+    rows = [
+        (
+            f"{images}, {question}, ≥ {found['goal']}: {row['name']}",
+            "–" if row["cpu_s"] is None else number(row["cpu_s"], 2),
+            f"{row['accuracy']:.3f}",
+            row["reached"],
+        )
+        for images, questions in results["efficiency"]["result"]["sets"].items()
+        for question, found in questions.items()
+        for row in found["rows"]
+    ]
+    return markdown(("CPU time to an accuracy", "CPU s", "accuracy", "seeds that reached it"), rows)
