@@ -2,7 +2,7 @@
 
 Omniglot as it is under ``MOSSY_DATA``: six alphabets of 22 to 47 characters, each drawn once by each of 20 people;
 drawings are halved twice over to 35 × 35. One episode: 20 random characters of one alphabet, one drawing of each by one
-person (shown), and one of each by another (asked). Episodes go round the alphabets; five seeds of 402 episodes.
+person (shown), and one of each by another (asked). Episodes go round the alphabets; five seeds of 102 episodes.
 
 An encoder learns patches from drawings of the other five alphabets, without labels, and its settings are chosen by
 episodes of these five; of the sixth it has seen nothing but the 20 drawings shown. Beside it are pixels, blurred
@@ -37,7 +37,7 @@ from record import data_dir, record
 
 SEEDS = 5
 WAY = 20
-EPISODES = 402  # a multiple of six alphabets
+EPISODES = 102  # a multiple of six alphabets
 TO_CHOOSE = 60  # episodes of the other alphabets
 SIDE = 35
 SETTINGS: list[dict[str, Any]] = [
