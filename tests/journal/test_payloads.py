@@ -44,6 +44,7 @@ PAYLOADS = JSON | st.binary(max_size=40) | ARRAYS
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory) -> Any:
     with mossy.open(tmp_path_factory.mktemp("payloads") / "life.mossy", durability="process") as memory:
+        memory.store(np.zeros(4))  # so that it can be recalled from, whichever test comes first
         yield memory
 
 
