@@ -1,13 +1,13 @@
 """How far can the probabilities of a classifier be believed, and by which constants?
 
-First the constants of ``mossy.learn.posterior`` and ``mossy.learn.sharpness`` are chosen: by the log loss, mean over
-the development sets, of five-fold cross-validation inside their training parts. Then, once, log loss, expected
-calibration error (10 bins of the highest probability), accuracy and CPU time (to learn and to give probabilities) are
-measured: on the parts of the development sets that were held out, on synthetic sets of other seeds, and on images
-that took no part in the choice, by 60 principal components. Each of five seeds draws the training examples (four
-fifths of a training part, 2,000 of the images) and the random numbers. Every column is brought to one scale, the
-components of images too: that costs nearest neighbours and the index much of their accuracy there, so images compare
-the probabilities of a matrix with those of linear learners only.
+First the constants of ``mossy.learn.supervised.posterior`` and ``mossy.learn.supervised.sharpness`` are chosen: by the
+log loss, mean over the development sets, of five-fold cross-validation inside their training parts. Then, once, log
+loss, expected calibration error (10 bins of the highest probability), accuracy and CPU time (to learn and to give
+probabilities) are measured: on the parts of the development sets that were held out, on synthetic sets of other seeds,
+and on images that took no part in the choice, by 60 principal components. Each of five seeds draws the training
+examples (four fifths of a training part, 2,000 of the images) and the random numbers. Every column is brought to one
+scale, the components of images too: that costs nearest neighbours and the index much of their accuracy there, so images
+compare the probabilities of a matrix with those of linear learners only.
 
 Logistic regression and nearest neighbours choose C and k by cross-validation of the log loss on the training
 examples, at the CPU time that this takes. ``former`` is β = k + (12 − k) R⁸, which was chosen with test data in

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from material.streams import found
 from mossy.learn import TrainingMemory
-from mossy.learn.consolidation import herd
+from mossy.learn.herding import herd
 from record import record
 
 SEEDS = 5

@@ -271,6 +271,34 @@ class TestColumn:
             column.append(np.zeros((1, 4), np.float32))
             assert column.nbytes <= 1.125 * column.rows.nbytes + 16
 
+    def test_a_large_one_doubles_its_room_and_counts_what_was_written(self):
+        column = Column((1024,), np.float32)
+        column.fill(2000, 1.0)
+        assert column.room == 4000
+        assert column.nbytes == column.rows.nbytes
+        column.fill(1000, 2.0)
+        assert column.room == 4000
+        assert column.nbytes == column.rows.nbytes
+        column.truncate(10)
+        assert column.nbytes >= column.rows.nbytes
+        column.fill(2990, 0.0)
+        assert not column.rows[10:].any()
+
+    def test_a_large_one_takes_less_room_where_there_is_no_more(self, monkeypatch):
+        column, empty = Column((1024,), np.float32), np.empty
+
+        def scarce(shape, *given):
+            if shape[0] > 2500:
+                raise MemoryError
+            return empty(shape, *given)
+
+        monkeypatch.setattr(np, "empty", scarce)
+        column.fill(2000, 1.0)
+        assert len(column.rows) == 2000
+        with pytest.raises(MemoryError):
+            column.fill(1000, 2.0)
+        assert len(column.rows) == 2000
+
     def test_what_is_dropped_leaves_no_byte(self):
         column = Column((), np.int64)
         column.append(np.array([111_111_111, 222_222_222]))

@@ -312,7 +312,13 @@ class Column:
         new = old + n
         if new > len(self._buffer):
             large = new * math.prod(self._buffer.shape[1:]) * self._buffer.itemsize >= LARGE_COLUMN
-            self._grow(2 * new if large else max(new, old + old // 8))
+            if not large:
+                self._grow(max(new, old + old // 8))
+            else:
+                try:
+                    self._grow(2 * new)
+                except MemoryError:  # the system gives no addresses beyond what it can fill
+                    self._grow(new)
         self._buffer[old:new] = value
         self._touched = max(self._touched, new)
         self.rows = self._buffer[:new]

@@ -186,6 +186,7 @@ def test_a_matrix_reads_digits_through_it():
         {"patches": 0},
         {"size": 0},
         {"stride": 0},
+        {"mirror": True, "size": 3, "stride": 2},
         {"grid": 0},
         {"bias": -1.0},
         {"polarity": 1},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import warnings
 
 import joblib
@@ -21,7 +22,8 @@ from tests.naive.learn import vote
 from mossy.arrays import Column
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn import MemoryClassifier
-from mossy.learn.superposed import Superposed
+from mossy.learn.supervised.remembered import Remembered
+from mossy.learn.supervised.superposed import Superposed
 
 KINDS = {
     "index": {"substrate": "index"},
@@ -391,6 +393,30 @@ def test_what_was_interrupted_was_never_there(kind, owner, name, call, monkeypat
     with pytest.raises(NotFittedError):
         new.predict(ASKED)
     assert new.partial_fit(X[:, :30], Y).n_features_in_ == 30
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_a_signal_waits_until_all_is_forgotten(kind, monkeypatch):
+    model, never = learned(kind, REST), learned(kind, REST)
+    remove = Remembered.remove
+
+    def disturbed(self, rows):
+        signal.raise_signal(signal.SIGINT)
+        remove(self, rows)
+
+    monkeypatch.setattr(Remembered, "remove", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        model.forget(classes=[3])
+    monkeypatch.undo()
+    same(model, never.forget(classes=[3]))
+
+
+def test_a_refused_class_stays_declared():
+    model = MemoryClassifier("matrix", units=60).fit(X, Y)
+    model.partial_fit(X, Y, classes=[0, 1, 2, 3, 4, 5, 6])
+    with pytest.raises(CannotForget):
+        model.forget(classes=[6])
+    assert 6 in model.forget(X, Y).classes_
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "matrix, examples"])

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mossy.learn import MemoryImputer
 from mossy.learn.imputer import imputer as module
-from mossy.learn.imputer.projection import Projection, complete, learn
+from mossy.learn.imputer.projection import Precision, complete, learn
 from mossy.learn.imputer.recall import Memories, fit_gain, recall
 
 
@@ -38,7 +38,7 @@ def hide(table: np.ndarray, seed: int, share: float = 0.3) -> np.ndarray:
 def test_completion_is_where_the_network_settles(seed, share):
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(8, 4))
-    projection = Projection(rng.normal(size=4), root.T @ root + np.eye(4))
+    projection = Precision(rng.normal(size=4), root.T @ root + np.eye(4))
     x, known = rng.normal(size=(6, 4)), rng.random((6, 4)) >= share
     found, _ = complete(x, known, projection)
     mean, precision = projection
@@ -58,7 +58,7 @@ def test_completion_is_the_conditional_mean():
     root = rng.normal(size=(9, 5))
     cov, mean = root.T @ root, rng.normal(size=5)
     x, known = rng.normal(size=(1, 5)), np.array([[True, False, True, False, True]])
-    found, spread = complete(x, known, Projection(mean, np.linalg.inv(cov)), uncertainty=True)
+    found, spread = complete(x, known, Precision(mean, np.linalg.inv(cov)), uncertainty=True)
     k, m = known[0], ~known[0]
     gain = cov[np.ix_(m, k)] @ np.linalg.inv(cov[np.ix_(k, k)])
     np.testing.assert_allclose(found[0, m], mean[m] + gain @ (x[0, k] - mean[k]))
@@ -67,12 +67,12 @@ def test_completion_is_the_conditional_mean():
 
 
 def test_without_missing_entries_it_is_the_projection_rule():
-    from mossy.plasticity import Projection as Rule
+    from mossy.plasticity import Projection
 
     x = correlated(0, 50)
     x -= x.mean(axis=0)
     projection, passes = learn(x, np.ones(x.shape, bool), 2.0, 20, 0.0)
-    state = Rule(2.0).write(Rule(2.0).start(5, 5), x, x)
+    state = Projection(2.0).write(Rule(2.0).start(5, 5), x, x)
     np.testing.assert_allclose(projection.precision, 50 * np.linalg.inv(state["gram"] + 2 * np.eye(5)))
     assert passes == 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mossy.learn.posterior import GAIN, MOST, from_drives, from_votes
+from mossy.learn.supervised.posterior import GAIN, MOST, from_drives, from_votes
 
 SEED, CLASSES = st.integers(0, 10_000), st.integers(2, 15)
 

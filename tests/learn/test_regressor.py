@@ -12,8 +12,8 @@ from tests.naive.learn import ridge
 
 from mossy.errors import CannotForget, UnknownMemory
 from mossy.learn import MemoryRegressor
-from mossy.learn.consolidation import herd
-from mossy.learn.superposed import Superposed
+from mossy.learn.herding import herd
+from mossy.learn.supervised.superposed import Superposed
 
 KINDS = {
     "index": {"substrate": "index"},

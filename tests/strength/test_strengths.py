@@ -274,3 +274,24 @@ def test_where_nothing_is_due_nothing_is_computed(path, monkeypatch):
     strengths.excite(np.array([7]), np.array([1.0]), 1e6 + 1e3)
     with pytest.raises(AssertionError):
         strengths.refreshed(1e6 + 1e3)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_cache_that_is_asked_late_tells_the_same(path, name):
+    early, late = Strengths(MAKERS[name]()), Strengths(MAKERS[name]())
+    rng, now = np.random.default_rng(0), SINCE_1970
+    early.refreshed(now)
+    for strengths in (early, late):
+        rng, now = np.random.default_rng(0), SINCE_1970
+        for _ in range(6):
+            strengths.append(5, now, float(rng.uniform(0.5, 3)))
+            now += float(10 ** rng.uniform(-1, 6))
+            rows = rng.choice(len(strengths), 3, replace=False)
+            strengths.excite(rows, rng.uniform(0.1, 2, 3), now)
+            strengths.erase(rng.choice(len(strengths), 1))
+    assert late.nbytes < early.nbytes
+    rows = np.flatnonzero(early.refreshed(now) > -np.inf)
+    np.testing.assert_array_equal(late.log_near(rows, now), early.log_near(rows, now))
+    np.testing.assert_array_equal(late.refreshed(now), early.refreshed(now))
+    for column, other in zip(late.columns(), early.columns(), strict=True):
+        np.testing.assert_array_equal(column.rows, other.rows)

@@ -385,6 +385,18 @@ def test_state_round_trip_with_everything():
             Matrix.from_state(state, wrong)
 
 
+def test_a_state_knows_an_encoder_that_learned():
+    encoder, other = Dentate(6, 30, seed=3), Dentate(6, 30, seed=3)
+    for each, seed in ((encoder, 7), (other, 8)):
+        each.learn(bipolar(40, 6, seed=seed))
+    memory = Matrix(6, 2, encoder=encoder)
+    memory.write(bipolar(5, 6), bipolar(5, 2, seed=1))
+    again = Matrix.from_state(memory.state(), Dentate.from_state(encoder.state()))
+    np.testing.assert_array_equal(again.read(bipolar(5, 6)), memory.read(bipolar(5, 6)))
+    with pytest.raises(InvalidParameter, match="encoder"):
+        Matrix.from_state(memory.state(), other)
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 

@@ -9,12 +9,10 @@ except ImportError as error:
 
     raise MissingExtra("scikit-learn", "learn") from error
 
-from mossy.learn.classifier import MemoryClassifier
 from mossy.learn.encoders import Dentate, ImageEncoder, SoundEncoder
-from mossy.learn.explanation import Explanation
 from mossy.learn.imputer import MemoryImputer
 from mossy.learn.novelty import NoveltyDetector
-from mossy.learn.regressor import MemoryRegressor
+from mossy.learn.supervised import Explanation, MemoryClassifier, MemoryRegressor
 from mossy.learn.training import TrainingMemory
 
 __all__ = [

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.learn.consolidation import quotas
+from mossy.learn.herding import quotas
 
 __all__ = ["medoids"]
 

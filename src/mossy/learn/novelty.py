@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 Patterns = NDArray[np.float32]
 
 
+@final
 class NoveltyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     r"""Tells new patterns from familiar ones by the energy of a dense associative memory.
 

@@ -376,9 +376,10 @@ class Matrix:
             The rule, the law or the activation is in no registry.
         """
         kept = under(state, "encoder.")
-        if kept != (encoder.state() if encoder is not None else {}):
+        if not _same(kept, encoder.state() if encoder is not None else {}):
+            told = {name: value for name, value in kept.items() if np.ndim(value) == 0}
             raise InvalidParameter(
-                f"Matrix.encoder: the memory was written with {kept or 'none'}; give that one to "
+                f"Matrix.encoder: the memory was written with {told or 'none'}; give that one to "
                 "from_state(), for example encoder=Dentate.from_state(...) with what state() holds "
                 "under 'encoder.'."
             )
@@ -442,3 +443,8 @@ class Matrix:
         if n is not None and len(labels) != n:
             raise InvalidShape(f"classes: {len(labels)} were given for {n} pairs; give one for each.")
         return labels
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Return whether two configurations have the same names and values; what an encoder learned are arrays."""
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)

@@ -110,8 +110,3 @@ class SoundEncoder(Transformer):
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = self.encoder_.encode(X)
         return found
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        return tags

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ ROUNDS = 5  # times that a row can be such, at most
 Mask = NDArray[np.bool_]
 
 
+@final
 class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     r"""Fills in missing values by pattern completion: what is known of a row is the cue.
 
@@ -76,7 +77,7 @@ class MemoryImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     gain_ : Gain
         β and ``g``.
-    projection_ : Projection
+    projection_ : Precision
         Mean and precision of the patterns.
     memories_ : Memories
         Completed rows, and which of their entries are known.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Projection", "complete", "learn"]
+__all__ = ["Precision", "complete", "learn"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -16,19 +16,19 @@ ENTRIES = 1 << 21  # entries of the square matrices that are solved at once
 FIRST = 2000  # rows from which it learns before it goes through all
 
 
-class Projection(NamedTuple):
+class Precision(NamedTuple):
     """Mean ``(d,)`` and precision ``(d, d)`` of the patterns."""
 
     mean: Floats
     precision: Floats
 
     @classmethod
-    def of(cls, mean: Floats, gram: Floats, n: int, ridge: float) -> Projection:
+    def of(cls, mean: Floats, gram: Floats, n: int, ridge: float) -> Precision:
         """Take ``Σ (x - μ)(x - μ)ᵀ`` over ``n`` patterns."""
         return cls(mean, np.asarray(n * np.linalg.inv(gram + ridge * np.eye(len(gram))), np.float64))
 
 
-def learn(patterns: Floats, known: Mask, ridge: float, passes: int, settled: float) -> tuple[Projection, int]:
+def learn(patterns: Floats, known: Mask, ridge: float, passes: int, settled: float) -> tuple[Precision, int]:
     r"""Learn from patterns ``(n, d)`` of which some entries are not known.
 
     The projection rule keeps ``A = Σ x xᵀ + λI``. Of what is not known in a pattern, ``A`` takes what is to be
@@ -71,17 +71,17 @@ def learn(patterns: Floats, known: Mask, ridge: float, passes: int, settled: flo
     return projection, first + last
 
 
-def _beginning(patterns: Floats, ridge: float) -> Projection:
+def _beginning(patterns: Floats, ridge: float) -> Precision:
     """Begin from half the correlations of what is known."""
     n, d = patterns.shape
     gram = 0.5 * (patterns.T @ patterns)
     np.fill_diagonal(gram, n)
-    return Projection.of(np.zeros(d), gram, n, ridge)
+    return Precision.of(np.zeros(d), gram, n, ridge)
 
 
 def _passes(
-    patterns: Floats, known: Mask, projection: Projection, ridge: float, passes: int, settled: float
-) -> tuple[Projection, int]:
+    patterns: Floats, known: Mask, projection: Precision, ridge: float, passes: int, settled: float
+) -> tuple[Precision, int]:
     unknown = max(int(np.count_nonzero(~known)), 1)
     before = patterns
     done = 0
@@ -90,14 +90,14 @@ def _passes(
         filled, uncertain = complete(patterns, known, projection, uncertainty=True)
         mean = filled.mean(axis=0)
         centred = filled - mean
-        projection = Projection.of(mean, centred.T @ centred + uncertain, len(patterns), ridge)
+        projection = Precision.of(mean, centred.T @ centred + uncertain, len(patterns), ridge)
         if np.square(filled - before).sum() <= settled**2 * unknown:
             break
         before = filled
     return projection, done
 
 
-def complete(patterns: Floats, known: Mask, projection: Projection, uncertainty: bool = False) -> tuple[Floats, Floats]:
+def complete(patterns: Floats, known: Mask, projection: Precision, uncertainty: bool = False) -> tuple[Floats, Floats]:
     r"""Return the patterns with what is not known filled in, and the summed ``V (d, d)`` if asked for.
 
     .. math::  x_m = μ_m - Λ_{mm}^{-1} Λ_{mk} (x_k - μ_k)

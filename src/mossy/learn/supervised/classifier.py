@@ -10,12 +10,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from mossy.errors import CannotForget, UnknownMemory
-from mossy.learn.base import MemoryEstimator
-from mossy.learn.consolidation import herd
-from mossy.learn.explanation import Explanation
-from mossy.learn.posterior import from_drives, from_votes
-from mossy.learn.remembered import Remembered
-from mossy.learn.sharpness import DOUBTS, sharpnesses, tuned_on
+from mossy.learn.herding import herd
+from mossy.learn.supervised.base import MemoryEstimator
+from mossy.learn.supervised.explanation import Explanation
+from mossy.learn.supervised.posterior import from_drives, from_votes
+from mossy.learn.supervised.remembered import Remembered
+from mossy.learn.supervised.sharpness import DOUBTS, sharpnesses, tuned_on
+from mossy.memory.undisturbed import undisturbed
 
 __all__ = ["MemoryClassifier"]
 
@@ -34,7 +35,8 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
                \qquad\text{or}\qquad  p = \text{softmax}(β(Wφ(x) + b))
 
     ``γ`` and the doubt are those that give each example the most probability by the others; ``W`` is ridge regression
-    on one-hot values, and β follows from how well it fits (see ``mossy.learn.posterior``). Predicting changes nothing.
+    on one-hot values, and β follows from how well it fits (see ``mossy.learn.supervised.posterior``). Predicting
+    changes nothing.
 
     Parameters
     ----------
@@ -230,7 +232,7 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
     def _target_entries(self) -> int:
         return 1
 
-    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+    def _choose_kept(self, remembered: Remembered, most: int) -> Rows:
         return herd(remembered.keys, remembered.targets, most)
 
     def _count_kinds(self, held: Remembered | None, targets: NDArray[Any], sign: int) -> None:
@@ -271,13 +273,14 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
             One of them is not known. Nothing was forgotten.
         """
         self._check_named(X, classes, ids)
-        if X is not None:
-            self._forget_pairs(X, y)
-        elif ids is not None:
-            self._forget_rows(self._of_their_own("id").of_ids(ids))
-            self._drop_classes()
-        else:
-            self._forget_classes(np.atleast_1d(np.asarray(classes)))
+        with undisturbed():
+            if X is not None:
+                self._forget_pairs(X, y)
+            elif ids is not None:
+                self._forget_rows(self._of_their_own("id").of_ids(ids))
+                self._drop_classes()
+            else:
+                self._forget_classes(np.atleast_1d(np.asarray(classes)))
         return self
 
     def _forget_pairs(self, X: Any, y: Any) -> None:
@@ -310,8 +313,6 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         if len(unknown):
             raise UnknownMemory(f"forget: nothing of class {unknown[0]!r} is known; nothing was forgotten.")
         codes = self._codes(np.unique(classes))
-        if len(self._declared):
-            self._declared = np.setdiff1d(self._declared, classes)
         if self._remembered is not None:
             self._forget_rows(np.flatnonzero(np.isin(self._remembered.targets, codes)))
             self._drop_classes(codes)
@@ -325,6 +326,8 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
                 "forget: which examples belong to a class is not kept. Use per_class=True or keep_examples=True, or "
                 "give X and y."
             )
+        if len(self._declared):
+            self._declared = np.setdiff1d(self._declared, classes)
 
     def _drop_classes(self, gone: NDArray[Any] | None = None) -> None:
         """Know those classes no more that nothing is left of, and ``gone``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from mossy.arrays import LARGEST, as_bytes
 from mossy.encode import Dentate
 from mossy.errors import CannotForget, UnknownMemory
-from mossy.learn.explanation import Explanation
-from mossy.learn.remembered import Remembered
-from mossy.learn.superposed import BLOCK, Superposed
+from mossy.learn.supervised.explanation import Explanation
+from mossy.learn.supervised.remembered import Remembered
+from mossy.learn.supervised.superposed import BLOCK, Superposed
 
 __all__ = ["MemoryEstimator"]
 
@@ -35,8 +35,10 @@ VARYING = 1e-13  # of the mean: a spread that is not rounding alone
 FAR = 4.0  # standard deviations of the mean from 0, from which on it is subtracted
 
 
-class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
+class MemoryEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """An estimator whose fitted state is a memory of examples, each its own or all superposed."""
+
+    per_class = False  # whether a matrix keeps a sum for each class
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "substrate": [StrOptions({"auto", "index", "matrix"})],
@@ -73,7 +75,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         """Return how many numbers the target of an example is."""
 
     @abstractmethod
-    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+    def _choose_kept(self, remembered: Remembered, most: int) -> Rows:
         """Return the rows to keep so that at most ``most`` are left, or raise ``ValueError``."""
 
     @abstractmethod
@@ -170,7 +172,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         """Return an empty matrix for features like these."""
         d = features.shape[1]
         ridge = None if self.ridge == "auto" else float(self.ridge)
-        per_class = bool(getattr(self, "per_class", False))
+        per_class = self.per_class
         if self.encoder is not None:
             return Superposed(None, d, self._outputs(), ridge, None, per_class)
         units, block = self._room(d)
@@ -225,7 +227,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
         budget = self._allowed()
         outputs = max(self._outputs(), OUTPUTS)
         block = int(min(BLOCK, max(16, (max(budget, 0) / 8) ** 0.5 // 64)))
-        sums = outputs if getattr(self, "per_class", False) else 1
+        sums = outputs if self.per_class else 1
         a, b = 8.0 * sums, 8 * (2 + READ * outputs) + 4 * block + 20 * (d + 1)
         left = budget - 16 * outputs * block
         units = int((-b + (b * b + 4 * a * left) ** 0.5) / (2 * a)) if left > 0 else 0
@@ -254,7 +256,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             return True
         if self.encoder is None:
             return self._units_within(d)[0] == int(self.units)
-        sums = self._outputs() if getattr(self, "per_class", False) else 1
+        sums = self._outputs() if self.per_class else 1
         return 8 * (d + 1) * (sums * (d + 1) + (2 + READ) * self._outputs()) <= self._allowed()
 
     def _keep_within(self) -> None:
@@ -272,7 +274,7 @@ class MemoryEstimator(BaseEstimator):  # type: ignore[misc]
             if not self.keep_examples:
                 self._remembered = None
         elif self._superposed is None and self.budget is not None and remembered.nbytes > most:
-            kept = self._consolidate(remembered, remembered.room(int(most)))
+            kept = self._choose_kept(remembered, remembered.room(int(most)))
             gone = np.setdiff1d(np.arange(len(remembered)), kept)
             targets = remembered.targets[gone]
             remembered.remove(gone)

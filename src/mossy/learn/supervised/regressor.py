@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
 from mossy.errors import CannotForget, UnknownMemory
-from mossy.learn.base import MemoryEstimator
-from mossy.learn.consolidation import herd
-from mossy.learn.explanation import Explanation
-from mossy.learn.remembered import Remembered
-from mossy.learn.sharpness import sharpnesses, tuned_on
+from mossy.learn.herding import herd
+from mossy.learn.supervised.base import MemoryEstimator
+from mossy.learn.supervised.explanation import Explanation
+from mossy.learn.supervised.remembered import Remembered
+from mossy.learn.supervised.sharpness import sharpnesses, tuned_on
+from mossy.memory.undisturbed import undisturbed
 
 __all__ = ["MemoryRegressor"]
 
@@ -150,7 +151,7 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
     def _target_entries(self) -> int:
         return self._outputs()
 
-    def _consolidate(self, remembered: Remembered, most: int) -> Rows:
+    def _choose_kept(self, remembered: Remembered, most: int) -> Rows:
         joint = np.hstack([remembered.keys, remembered.targets])
         return herd(joint, np.zeros(len(joint), np.intp), most)
 
@@ -167,21 +168,22 @@ class MemoryRegressor(RegressorMixin, MemoryEstimator):  # type: ignore[misc]
         See ``MemoryClassifier.forget``. Raises ``CannotForget`` and ``UnknownMemory``.
         """
         self._check_named(X, None, ids)
-        if ids is not None:
-            self._forget_rows(self._of_their_own("id").of_ids(ids))
-        else:
-            x, targets = (self._checked(X, False), None) if y is None else self._with_targets(X, y, False)
-            features = self._features(x)
-            if self._remembered is not None:
-                self._forget_rows(self._remembered.of_pairs(features.astype(np.float32), targets))
-            elif targets is None:
-                raise CannotForget("forget: examples are superposed; say with y which target each had.")
-            elif len(features) > self._seen:
-                raise UnknownMemory("forget: more examples were given than are known; nothing was forgotten.")
+        with undisturbed():
+            if ids is not None:
+                self._forget_rows(self._of_their_own("id").of_ids(ids))
             else:
-                self._subtract(features, targets)
-        if self._seen == 0:
-            self._begin()
+                x, targets = (self._checked(X, False), None) if y is None else self._with_targets(X, y, False)
+                features = self._features(x)
+                if self._remembered is not None:
+                    self._forget_rows(self._remembered.of_pairs(features.astype(np.float32), targets))
+                elif targets is None:
+                    raise CannotForget("forget: examples are superposed; say with y which target each had.")
+                elif len(features) > self._seen:
+                    raise UnknownMemory("forget: more examples were given than are known; nothing was forgotten.")
+                else:
+                    self._subtract(features, targets)
+            if self._seen == 0:
+                self._begin()
         return self
 
     # --- recall ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.learn.remembered import Remembered
+from mossy.learn.supervised.remembered import Remembered
 
 __all__ = ["DOUBTS", "sharpnesses", "tuned_on"]
 
