@@ -72,7 +72,7 @@ def test_without_missing_entries_it_is_the_projection_rule():
     x = correlated(0, 50)
     x -= x.mean(axis=0)
     projection, passes = learn(x, np.ones(x.shape, bool), 2.0, 20, 0.0)
-    state = Projection(2.0).write(Rule(2.0).start(5, 5), x, x)
+    state = Projection(2.0).write(Projection(2.0).start(5, 5), x, x)
     np.testing.assert_allclose(projection.precision, 50 * np.linalg.inv(state["gram"] + 2 * np.eye(5)))
     assert passes == 1
 
