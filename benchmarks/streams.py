@@ -39,7 +39,7 @@ from record import record
 
 SEEDS = 5
 BATCH = 10
-TOGETHER = 2  # classes
+CLASSES, TOGETHER = 10, 2
 BUDGETS = {"digits": (100_000, 500_000), "MNIST": (1_000_000, 8_000_000), "Fashion-MNIST": (1_000_000, 8_000_000)}
 
 # By data set and budget: encoders to choose among, of as many patches as the budget has room for.
@@ -105,7 +105,8 @@ class RandomUnits:
     def fit(self, x: Any) -> None:
         """Draw them for such images."""
         d = x.shape[1]
-        units = int((np.sqrt(16 * d * d + 32 * self.budget) - 4 * d) / 16)
+        a, b = 8.0, 4 * d + 4 + 16 * CLASSES  # of a covariance, and of weights, a threshold and sums of each class
+        units = int((np.sqrt(b * b + 4 * a * self.budget) - b) / (2 * a)) - 1
         rng = np.random.default_rng(self.seed)
         self.weights = rng.standard_normal((d, units)).astype(np.float32) / np.float32(np.sqrt(d))
         self.bias = (0.1 * rng.standard_normal(units)).astype(np.float32)
@@ -217,6 +218,8 @@ def measure(options: list[tuple[str, Learn]], images: Labelled, budget: int, see
         cpu.append(time.process_time() - start)
         accuracy.append(float((answers == u).mean()))
         held.append(size)
+        if size > budget:
+            raise SystemExit(f"streams: {setting} holds {size:,} bytes of {budget:,}.")
     return {
         "setting": setting,
         "accuracy": np.mean(accuracy),
