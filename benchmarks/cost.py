@@ -82,7 +82,9 @@ def index(pathway: str, sizes: list[int]) -> Iterator[tuple[int, Cell]]:
         memory = mossy.Memory(similarity="cosine", pathway=pathway, duplicates="keep")
         for first in range(0, size, STORED_AT_ONCE):
             memory.store(keys[first : first + STORED_AT_ONCE])
+        start = time.process_time()
         memory.recall(cues[:2], k=K, reinforce=False)
+        first = time.process_time() - start
         found: list[NDArray[np.int64]] = []
         seconds = each(lambda cue, memory=memory, found=found: found.append(recalled(memory, cue)), cues)
         true = neighbours(keys, cues, K).ids
@@ -91,6 +93,7 @@ def index(pathway: str, sizes: list[int]) -> Iterator[tuple[int, Cell]]:
             size,
             {
                 "seconds": seconds,
+                "first": first,
                 "bytes": (stats.bytes - stats.bytes_of_patterns) / size,
                 "accuracy": float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found[-CUES:], strict=True)])),
             },

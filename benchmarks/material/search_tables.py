@@ -82,6 +82,9 @@ def cost(results: Results) -> str:
             by_size = {str(one["n"]): number(one["bytes"], 3) for one in result["held"]}
             rows.append(("sketch, with eight links", *(by_size.get(size, "–") for size in sizes)))
         parts.append(markdown(names, rows))
+    cells = result["ways"]["sketch"]
+    firsts = (number(cells[size]["first"], 2) if "first" in cells[size] else "–" for size in sizes)
+    parts.append(markdown(("CPU s of the first recall, or after as many more", *(f"{int(size):,}" for size in sizes)), [("sketch", *firsts)]))
     return "\n\n".join(parts)
 
 
