@@ -45,6 +45,7 @@ def drawn(few: Any, classes: Any, folder: Path) -> Path:
             sheet[9 * c : 9 * c + 8, 9 * i : 9 * i + 8] = image.reshape(8, 8)
     figure, axes = plt.subplots(figsize=(0.5 * most, 5), layout="constrained")
     axes.imshow(sheet, cmap="gray_r")
+    axes.set_title(f"{len(few)} images that stand for all")
     axes.set_axis_off()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "coreset.png", dpi=150)

@@ -52,8 +52,15 @@ def drawn(curves: dict[str, list[float]], folder: Path) -> Path:
 
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     for name, curve in curves.items():
-        axes.plot(range(1, 11), curve, marker="o", label=name)
-    axes.set(xlabel="classes shown, one after another", ylabel="accuracy on these classes", ylim=(0, 1.02))
+        remembers = "C0" if "replay" in name or "Memory" in name else "0.6"
+        axes.plot(range(1, 11), curve, marker="o", label=name, color=remembers)
+    axes.plot(range(1, 11), 1 / np.arange(1, 11), ":", color="0.8", label="chance")
+    axes.set(
+        xlabel="classes shown, one after another",
+        ylabel="accuracy on these classes",
+        ylim=(0, 1.02),
+        xticks=range(1, 11),
+    )
     axes.legend()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "digits_by_class.png", dpi=150)

@@ -32,16 +32,19 @@ def main(out: str | None = None, unseen: int = 4, seed: int = 0) -> None:
         f"called new: {np.mean(called[is_new] == -1):.0%} of the {unseen}s, {np.mean(called[~is_new] == -1):.0%} else"
     )
 
+    threshold = detector.offset_
     detector.partial_fit(images[new[:20]])
     later = detector.predict(images[new[20:]])
     print(f"called new after twenty of them were shown: {np.mean(later == -1):.0%} of the other {unseen}s")
 
     if out is not None:
-        draw(Path(out), images[tested], scores, is_new, unseen)
+        draw(Path(out), images[tested], scores, is_new, unseen, threshold)
 
 
-def draw(folder: Path, images: np.ndarray, scores: np.ndarray, is_new: np.ndarray, unseen: int) -> None:
-    """Save how familiar the digits are, and the newest and the most familiar of them."""
+def draw(
+    folder: Path, images: np.ndarray, scores: np.ndarray, is_new: np.ndarray, unseen: int, threshold: float
+) -> None:
+    """Save how familiar the digits are, and the least familiar and the most familiar of them."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -51,10 +54,13 @@ def draw(folder: Path, images: np.ndarray, scores: np.ndarray, is_new: np.ndarra
     edges = np.linspace(scores.min(), scores.max(), 50)
     plot.hist(scores[~is_new], edges, alpha=0.7, density=True, label="digits of the nine kinds that were seen")
     plot.hist(scores[is_new], edges, alpha=0.7, density=True, label=f"{unseen}s")
-    plot.set_xlabel("familiarity")
+    plot.axvline(threshold, color="0.4", linestyle=":", label="called new below")
+    plot.set(xlabel="familiarity", ylabel="density")
     plot.legend()
     order = np.argsort(scores)
-    for row, which, title in zip(rows, (order[:12], order[-12:]), ("the newest", "the most familiar"), strict=True):
+    for row, which, title in zip(
+        rows, (order[:12], order[-12:]), ("the least familiar", "the most familiar"), strict=True
+    ):
         row.imshow(np.hstack([np.pad(images[i].reshape(8, 8), 1) for i in which]), cmap="gray_r")
         row.set_title(title)
         row.set_axis_off()

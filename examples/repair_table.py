@@ -50,14 +50,15 @@ def draw(folder: Path, truth: np.ndarray, filled: dict[str, np.ndarray], hidden:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(filled), figsize=(10, 3.6), sharex=True, sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(filled), figsize=(10, 3.8), sharex=True, sharey=True, layout="constrained")
     middle = truth.mean(axis=0)
     for axis, (name, table) in zip(axes, filled.items(), strict=True):
         axis.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axis.plot((truth - middle)[hidden], (table - middle)[hidden], ".", markersize=4, alpha=0.6)
-        axis.set_title(f"filled in from {name}")
-        axis.set_xlabel("true (standard deviations)")
-    axes[0].set_ylabel("filled in")
+        error = np.sqrt(np.square((truth - table)[hidden]).mean())
+        axis.set_title(f"filled in from {name}: error {error:.3f}")
+        axis.set(xlabel="true (standard deviations)", xlim=(-3, 3.7), ylim=(-3, 3.7), aspect="equal")
+    axes[0].set_ylabel("filled in (standard deviations)")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "repair_table.png"
     figure.savefig(path, dpi=120)

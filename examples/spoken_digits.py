@@ -58,21 +58,24 @@ def drawn(memory: MemoryClassifier, sounds: Any, digits: Any, said: Any, folder:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 6, figsize=(10, 4), layout="constrained")
+    left, right = plt.figure(figsize=(11, 4), layout="constrained").subfigures(1, 2, width_ratios=(5, 3))
+    axes = left.subplots(2, 5)
     spectrum = memory.encoder_[0]
-    for digit, place in zip(range(10), axes[:, :5].ravel(), strict=True):
+    for digit, place in zip(range(10), axes.ravel(), strict=True):
         one = np.flatnonzero(digits == digit)[:1]
         place.imshow(spectrum.transform(sounds[one]).reshape(32, 40).T, origin="lower", aspect="auto")
         place.set(title=str(digit), xticks=[], yticks=[])
-    axes[0, 5].axis("off")
+    left.supylabel("pitch")
+    left.supxlabel("time")
     counts = np.zeros((10, 10))
     np.add.at(counts, (digits, said), 1)
-    axes[1, 5].imshow(counts, cmap="Greys")
-    axes[1, 5].set(xlabel="recognised as", ylabel="said", xticks=range(0, 10, 3), yticks=range(0, 10, 3))
-    figure.supylabel("pitch")
-    figure.supxlabel("time")
+    confused = right.subplots()
+    confused.imshow(counts, cmap="Greys")
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        confused.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color="w" if i == j else "C3")
+    confused.set(xlabel="recognised as", ylabel="said", xticks=range(10), yticks=range(10))
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "spoken_digits.png", dpi=150)
+    plt.savefig(folder / "spoken_digits.png", dpi=150)
     return folder / "spoken_digits.png"
 
 
