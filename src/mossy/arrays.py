@@ -22,6 +22,7 @@ from mossy.errors import (
 )
 
 __all__ = [
+    "LARGE",
     "LARGEST",
     "Column",
     "as_array",
@@ -41,7 +42,7 @@ __all__ = [
 T = TypeVar("T")
 
 LARGEST = 1e15  # sums of squares of larger entries would leave the range of float32
-LARGE_COLUMN = 1 << 20  # bytes from which the system takes an array from memory that it has not given out yet
+LARGE = 1 << 20  # bytes from which the system takes an array from memory that it has not given out yet
 
 UNITS = {"": 1, "b": 1} | {
     f"{prefix}{middle}b": base ** (power + 1)
@@ -311,7 +312,7 @@ class Column:
         old = len(self.rows)
         new = old + n
         if new > len(self._buffer):
-            large = new * math.prod(self._buffer.shape[1:]) * self._buffer.itemsize >= LARGE_COLUMN
+            large = new * math.prod(self._buffer.shape[1:]) * self._buffer.itemsize >= LARGE
             if not large:
                 self._grow(max(new, old + old // 8))
             else:
@@ -353,4 +354,4 @@ class Column:
     def nbytes(self) -> int:
         """Bytes held: of a small array with its spare room, of a large one up to the last row that was written."""
         held = self._buffer.nbytes
-        return held if held < 2 * LARGE_COLUMN else held // len(self._buffer) * self._touched
+        return held if held < 2 * LARGE else held // len(self._buffer) * self._touched

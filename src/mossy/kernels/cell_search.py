@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.kernels.bit_casts import fetch, population
 from mossy.kernels.cells import radius_and_factor, row_of
 from mossy.kernels.compiled import compiled
+from mossy.kernels.instructions import fetch, population
 from mossy.kernels.nearest import shortlist, signs
 from mossy.kernels.pages import COSINE, DOT, EUCLIDEAN, MANHATTAN, NONE, PAGE, Ask, Memories, Pages
 from mossy.kernels.rotate import rotate

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.kernels.bit_casts import float_of
 from mossy.kernels.compiled import compiled
+from mossy.kernels.instructions import float_of
 from mossy.kernels.pages import NONE, PAGE, Pages
 
 __all__ = ["add", "dissolve", "drop", "members", "radius_and_factor", "renumber", "row_of"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mossy.kernels.bit_casts import population
 from mossy.kernels.compiled import compiled
+from mossy.kernels.instructions import population
 
 __all__ = ["nearest", "shortlist", "signs"]
 

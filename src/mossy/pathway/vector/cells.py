@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from mossy.arrays import LARGE
 from mossy.kernels.pages import NONE, PAGE, Pages
 from mossy.pathway.vector.threads import share_out
 
@@ -24,8 +25,7 @@ UNEVEN = 16  # a half is at least one in so many
 MANY = 256  # cells from which the nearest is found by signs
 TOGETHER = 1024  # patterns that are worth a thread
 AT_ONCE = 8192  # patterns assigned at once
-SPARE = 8  # pages grow by one in so many,
-LARGE = 1 << 22  # but double from so many bytes on: the system gives memory only where something is written
+SPARE = 8  # pages grow by one in so many, but double where they are many, as columns do
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
