@@ -37,7 +37,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from material.streams import Labelled, found
-from mossy.learn import MemoryClassifier, classifier, posterior, sharpness
+from mossy.learn import MemoryClassifier
+from mossy.learn.supervised import classifier, posterior, sharpness
 from record import record
 
 Floats = NDArray[np.float64]

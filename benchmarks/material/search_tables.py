@@ -84,7 +84,8 @@ def cost(results: Results) -> str:
         parts.append(markdown(names, rows))
     cells = result["ways"]["sketch"]
     firsts = (number(cells[size]["first"], 2) if "first" in cells[size] else "–" for size in sizes)
-    parts.append(markdown(("CPU s of the first recall, or after as many more", *(f"{int(size):,}" for size in sizes)), [("sketch", *firsts)]))
+    names = ("CPU s of the first recall, or after as many more", *(f"{int(size):,}" for size in sizes))
+    parts.append(markdown(names, [("sketch", *firsts)]))
     return "\n\n".join(parts)
 
 
