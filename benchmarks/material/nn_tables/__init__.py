@@ -1,0 +1,1 @@
+"""Tables of what was measured of PyTorch layers, one file a part."""
