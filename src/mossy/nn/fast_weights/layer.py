@@ -1,0 +1,296 @@
+"""Fast weights as a layer: a memory that is written and read at every token of a sequence."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, silu
+
+from mossy.arrays import check_flag, check_integer, choose
+from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
+from mossy.nn.fast_weights.checks import work_dtype
+from mossy.nn.fast_weights.chunked import chunked
+from mossy.nn.fast_weights.fading import Modes, modes_of
+from mossy.nn.fast_weights.features import FEATURES
+from mossy.nn.fast_weights.rules import Rule, as_rule
+from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
+from mossy.strength import LinearLaw
+
+__all__ = ["FastState", "FastWeights", "convolved"]
+
+FIRST, LAST = 256.0, 4096.0  # tokens after which a fresh gate has let the heads forget to 1/e
+
+
+class FastState(NamedTuple):
+    """What a ``FastWeights`` layer carries from one piece of a sequence to the next.
+
+    ``weights`` are the fast weights ``(b, h, dv, dk)``, with a law ``(b, h, m, dv, dk)``; ``tail`` the last inputs of
+    the convolution, ``(b, width − 1, channels)``.
+    """
+
+    weights: Tensor
+    tail: Tensor
+
+    def detach(self) -> FastState:
+        """Return it without its history, so that no gradient flows into the piece before."""
+        return FastState(self.weights.detach(), self.tail.detach())
+
+
+@final
+class FastWeights(nn.Module):
+    r"""A sequence layer whose memory is a matrix of fast weights for each head.
+
+    Of the input ``x (b, s, d_model)`` each head makes, with ``conv`` a causal convolution over the last tokens,
+
+    .. math::  q, k = φ(\operatorname{conv}(W_{qk} x)), \quad v = \operatorname{conv}(W_v x), \quad
+               β = σ(W_β x)\,β_{max}, \quad α = σ(W_α x + b_α);
+
+    the rule writes ``S_t = α_t S_{t-1} + β_t (v_t − α_t S_{t-1} k_t) k_tᵀ`` and reads ``o_t = S_t q_t`` (``RULES`` says
+    which parts a rule has), and ``y = W_o RMSNorm(o)``. Writing happens at every token, however short the sequence is.
+
+    Parameters
+    ----------
+    d_model
+        Entries of a token, in and out.
+    heads
+        ``h``: memories side by side.
+    rule
+        A name in ``RULES``: ``"linear"``, ``"gated_linear"``, ``"delta"``, ``"gated_delta"``.
+    law
+        A strength law of ``mossy.strength``, by name or made, by which what was written fades; for ``"linear"`` only.
+        It is fixed, not learnt.
+    token
+        How long one token takes in the law's unit of time.
+    d_key, d_value
+        Entries of a key and of a value of each head; ``d_model // heads`` unless given. A memory holds about ``d_key``
+        pairs, so larger keys hold more.
+    convolution
+        Tokens that the causal convolution sees, at least 1; 1 is none.
+    features
+        ``φ``, a name in ``FEATURES``. The delta rules are stable with ``"unit"``.
+    overshoot
+        ``β_max = 2`` instead of 1: writing may go beyond the value, so that a memory can turn signs
+        (Grazzi et al. 2024, arXiv:2411.12537). Only for rules that correct.
+    chunk
+        Tokens that are computed at once; see ``chunked``.
+    device, dtype
+        Of the parameters.
+
+    Raises
+    ------
+    InvalidParameter, UnknownName
+
+    References
+    ----------
+    Yang, Kautz & Hatamizadeh (2024), arXiv:2412.06464, section 3.4 (the block); see ``RULES`` for the rules.
+    """
+
+    rates: Tensor
+    readout: Tensor
+
+    def __init__(
+        self,
+        d_model: int,
+        heads: int = 1,
+        *,
+        rule: str | Rule = "gated_delta",
+        law: str | LinearLaw | None = None,
+        token: float = 1.0,
+        d_key: int | None = None,
+        d_value: int | None = None,
+        convolution: int = 4,
+        features: str = "unit",
+        overshoot: bool = False,
+        chunk: int = 32,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.d_model = check_integer(d_model, "FastWeights.d_model", 1)
+        self.heads = check_integer(heads, "FastWeights.heads", 1)
+        if (d_key is None or d_value is None) and d_model % heads:
+            raise InvalidParameter(
+                f"FastWeights.heads: {heads} was given for d_model {d_model}; a divisor of it is allowed, "
+                "or give d_key and d_value."
+            )
+        self.rule = as_rule(rule)
+        self.law, self.token = law, token
+        self.d_key = check_integer(d_model // heads if d_key is None else d_key, "FastWeights.d_key", 1)
+        self.d_value = check_integer(d_model // heads if d_value is None else d_value, "FastWeights.d_value", 1)
+        self.width = check_integer(convolution, "FastWeights.convolution", 1)
+        self.features = choose(FEATURES, features, "FastWeights.features")
+        self.overshoot = check_flag(overshoot, "FastWeights.overshoot")
+        self.chunk = check_integer(chunk, "FastWeights.chunk", 1)
+        if law is not None and (self.rule.corrects or self.rule.fades):
+            raise InvalidParameter(
+                f"FastWeights.law: one was given with the rule {self.rule.name!r}; a law fades what the additive rule "
+                "without a gate writes. Use rule='linear', or no law."
+            )
+        if overshoot and not self.rule.corrects:
+            raise InvalidParameter(
+                f"FastWeights.overshoot: True was given with the rule {self.rule.name!r}, which has no β. Use "
+                "rule='delta' or 'gated_delta'."
+            )
+        at = {"device": device, "dtype": dtype}
+        channels = self.heads * (2 * self.d_key + self.d_value)
+        self.project = nn.Linear(d_model, channels, bias=False, **at)
+        self.kernel = nn.Parameter(torch.empty(self.width, channels, **at)) if self.width > 1 else None
+        self.write_gate = nn.Linear(d_model, self.heads, **at) if self.rule.corrects else None
+        self.keep_gate = nn.Linear(d_model, self.heads, **at) if self.rule.fades else None
+        self.norm = nn.RMSNorm(self.d_value, eps=1e-5, **at)
+        self.out = nn.Linear(self.heads * self.d_value, d_model, bias=False, **at)
+        modes = None if law is None else modes_of(law, token)
+        self.register_buffer("rates", None if modes is None else modes.rates.to(device), persistent=False)
+        self.register_buffer("readout", None if modes is None else modes.readout.to(device), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew: gates that keep for 256 to 4,096 tokens, a convolution that sees its own token."""
+        for linear in (self.project, self.out):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+        if self.kernel is not None:
+            nn.init.uniform_(self.kernel, -(self.width**-0.5), self.width**-0.5)
+        if self.write_gate is not None:
+            nn.init.normal_(self.write_gate.weight, std=0.1 * self.d_model**-0.5)
+            nn.init.zeros_(self.write_gate.bias)
+        if self.keep_gate is not None:
+            nn.init.normal_(self.keep_gate.weight, std=0.1 * self.d_model**-0.5)
+            tokens = torch.logspace(math.log10(FIRST), math.log10(LAST), self.heads)
+            with torch.no_grad():
+                self.keep_gate.bias.copy_(torch.log(tokens))  # σ(ln n) = 1 − 1/(n + 1)
+        nn.init.ones_(self.norm.weight)
+
+    def start(self, batch: int) -> FastState:
+        """Return the state before the first token, for ``batch`` sequences: zeros."""
+        weight = self.project.weight
+        modes = () if self.law is None else (len(self.rates),)
+        weights = torch.zeros(
+            (batch, self.heads, *modes, self.d_value, self.d_key), device=weight.device, dtype=work_dtype(weight.dtype)
+        )
+        return FastState(weights, weight.new_zeros(batch, self.width - 1, len(weight)))
+
+    def forward(
+        self, x: Tensor, state: FastState | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, FastState]:
+        """Read and write a sequence, or the next piece of one.
+
+        Parameters
+        ----------
+        x
+            Tokens ``(b, s, d_model)``, ``s`` at least 1.
+        state
+            What the call for the piece before returned; None for the beginning.
+        mask
+            ``(b, s)`` booleans, False where there is only padding: it is as if it were not there, and reads zeros.
+
+        Returns
+        -------
+        y, state
+            ``(b, s, d_model)``, and the state after the last token.
+
+        Raises
+        ------
+        InvalidDtype, InvalidShape, InvalidInput, EmptyBatch
+        """
+        check_fits(check_floating(x, "x"), "x", self.project.weight, "the layer")
+        check_shape(x, "x", ("b", "s", self.d_model))
+        if 0 in x.shape:
+            raise EmptyBatch(f"x: shape {tuple(x.shape)} was given; at least one sequence of one token is needed.")
+        b, s, _ = x.shape
+        state = self.start(b) if state is None else self._own(state, x)
+        if mask is None:
+            return self._run(x, state, None)
+        check_mask(mask, "mask", (b, s))
+        # Padding goes behind the tokens, where it can neither write nor push tokens out of the convolution.
+        order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
+        y, state = self._run(x.take_along_dim(order[..., None], 1), state, mask.sum(1))
+        y = y.take_along_dim(order.argsort(dim=1)[..., None], 1)
+        return y.masked_fill(~mask[..., None], 0), state
+
+    def _run(self, x: Tensor, state: FastState, count: Tensor | None) -> tuple[Tensor, FastState]:
+        b, s, _ = x.shape
+        mixed = self.project(x)
+        tail = state.tail.to(mixed.dtype)
+        if self.kernel is not None:
+            mixed, tail = convolved(mixed, tail, self.kernel, count)
+        mixed = mixed.to(work_dtype(mixed.dtype)).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        q, k, v = mixed.split([self.d_key, self.d_key, self.d_value], -1)
+        beta = self._beta(x)
+        log_decay = None if self.keep_gate is None else logsigmoid(self.keep_gate(x)).mT
+        if count is not None:
+            real = (torch.arange(s, device=x.device) < count[:, None])[:, None]
+            beta = real.expand(b, self.heads, s).to(v.dtype) if beta is None else beta * real
+            if log_decay is not None:
+                log_decay = log_decay * real
+            elif self.law is not None:
+                log_decay = -beta
+        read, weights = chunked(
+            self.features(q),
+            self.features(k),
+            v,
+            rule=self.rule,
+            beta=None if beta is None else beta.to(v.dtype),
+            log_decay=None if log_decay is None else log_decay.to(v.dtype),
+            modes=None if self.law is None else Modes(self.rates, self.readout),
+            state=state.weights,
+            chunk=self.chunk,
+        )
+        read = self.norm(read.transpose(1, 2).to(self.norm.weight.dtype))
+        return self.out(read.flatten(2)), FastState(weights, tail)
+
+    def _beta(self, x: Tensor) -> Tensor | None:
+        if self.write_gate is None:
+            return None
+        beta = torch.sigmoid(self.write_gate(x)).mT
+        return 2 * beta if self.overshoot else beta
+
+    def _own(self, state: object, x: Tensor) -> FastState:
+        """Return a state if it can be of this layer, for the sequences of ``x``."""
+        if not isinstance(state, FastState):
+            raise InvalidDtype(
+                f"state: {type(state).__name__} was given; the FastState that this layer returned is allowed."
+            )
+        for given, name, wanted in zip(state, FastState._fields, self.start(len(x)), strict=True):
+            if check_floating(given, f"state.{name}").shape != wanted.shape:
+                raise InvalidShape(
+                    f"state.{name}: shape {tuple(given.shape)} was given; {tuple(wanted.shape)} is allowed. A state "
+                    "goes with the layer that returned it, and with the same number of sequences."
+                )
+            if given.device != x.device:
+                raise InvalidInput(f"state.{name}: it is on {given.device}, x is on {x.device}. Move one with .to().")
+        return state
+
+    def extra_repr(self) -> str:
+        """Say what is not seen from the submodules."""
+        law = self.law.name if isinstance(self.law, LinearLaw) else self.law
+        return f"rule={self.rule.name!r}, law={law!r}, heads={self.heads}, d_key={self.d_key}, d_value={self.d_value}"
+
+
+def convolved(x: Tensor, tail: Tensor, kernel: Tensor, count: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    r"""Return a causal convolution of each channel, and the inputs that the next piece needs.
+
+    .. math::  y_t = \operatorname{silu}\Big(\sum_{j=0}^{w-1} κ_j \odot x_{t - w + 1 + j}\Big)
+
+    Parameters
+    ----------
+    x
+        ``(b, s, channels)``.
+    tail
+        The ``w − 1`` inputs before, ``(b, w − 1, channels)``.
+    kernel
+        ``κ (w, channels)``.
+    count
+        How many of the tokens are real, ``(b,)``, if the last ones are not.
+    """
+    s, width = x.shape[1], len(kernel)
+    whole = torch.cat([tail, x], 1)
+    y = whole[:, :s] * kernel[0]
+    for j in range(1, width):
+        y = y + whole[:, j : j + s] * kernel[j]
+    if count is None:
+        return silu(y), whole[:, s:]
+    last = count[:, None] + torch.arange(width - 1, device=x.device)
+    return silu(y), whole.take_along_dim(last[..., None], 1)
