@@ -10,6 +10,7 @@ __all__ = [
     "calibration",
     "characters",
     "cheapest",
+    "coresets",
     "efficiency",
     "few_shot",
     "images",
@@ -208,3 +209,21 @@ def efficiency(results: Results) -> str:
         for row in found["rows"]
     ]
     return markdown(("CPU time to an accuracy", "CPU s", "accuracy", "seeds that reached it"), rows)
+
+
+def coresets(results: Results) -> str:
+    """List the accuracy of models that learn from a part of a training set, by how the part was chosen."""
+    rows = [
+        (
+            f"{images}, {share} of it: {way}",
+            row["kept"],
+            *(f"{one['mean']:.3f} ± {one['deviation']:.3f}" for one in row.values() if isinstance(one, dict)),
+            f"{row['cpu_s']:.2f}",
+        )
+        for images, shares in results["coresets"]["result"].items()
+        for share, ways in shares.items()
+        for way, row in ways.items()
+    ]
+    first = next(iter(next(iter(next(iter(results["coresets"]["result"].values())).values())).values()))
+    models = [name for name, one in first.items() if isinstance(one, dict)]
+    return markdown(("accuracy of what learns from", "images", *models, "CPU s to choose"), rows)

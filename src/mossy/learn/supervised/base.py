@@ -26,6 +26,7 @@ Rows = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 FEWEST = 8  # units of a matrix
+SPARE = 8  # a part of the room that is freed for the batches to come, so that not each small one chooses anew
 OUTPUTS = 16  # entries of a value that a budget leaves room for, at least
 WITHOUT_SPARE = 8 / 9  # of the bytes of an array that grows by an eighth: its rows
 EXPANDED = 12  # bytes of a synapse of the expansion: as it is made, and as it is read
@@ -274,7 +275,9 @@ class MemoryEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             if not self.keep_examples:
                 self._remembered = None
         elif self._superposed is None and self.budget is not None and remembered.nbytes > most:
-            kept = self._choose_kept(remembered, remembered.room(int(most)))
+            room = remembered.room(int(most))
+            spare = room // SPARE if len(remembered) - room <= room // SPARE else 0
+            kept = self._choose_kept(remembered, room - spare)
             gone = np.setdiff1d(np.arange(len(remembered)), kept)
             targets = remembered.targets[gone]
             remembered.remove(gone)

@@ -233,7 +233,7 @@ class MemoryClassifier(ClassifierMixin, MemoryEstimator):  # type: ignore[misc]
         return 1
 
     def _choose_kept(self, remembered: Remembered, most: int) -> Rows:
-        return herd(remembered.keys, remembered.targets, most)
+        return herd(remembered.keys, remembered.targets, max(most, len(np.unique(remembered.targets))))
 
     def _count_kinds(self, held: Remembered | None, targets: NDArray[Any], sign: int) -> None:
         m = len(self._labels)
