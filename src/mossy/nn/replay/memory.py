@@ -1,0 +1,512 @@
+"""A memory of training examples as tensors, from which a network is reminded of what it learned."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mossy.arrays import as_bytes, check_flag, check_integer, check_number, choose
+from mossy.errors import (
+    EmptyBatch,
+    EmptyMemory,
+    FullMemory,
+    InvalidDtype,
+    InvalidInput,
+    InvalidParameter,
+    InvalidShape,
+    NotFinite,
+    UnknownMemory,
+)
+from mossy.memory.draw import draw
+from mossy.nn.replay.examples import Examples, Places, Replayed
+from mossy.nn.replay.odds import BY, KEEP, balanced, staying
+from mossy.nn.replay.rows import Rows
+from mossy.nn.replay.sampler import ReplaySampler
+from mossy.nn.tensors import check_floating
+from mossy.strength import LinearLaw, as_law
+
+__all__ = ["Mixed", "ReplayMemory"]
+
+MODES = 2  # of the strength of an example: it is held for every one
+FIXED = 512  # bytes that do not depend on how many examples there are
+
+
+class Mixed(NamedTuple):
+    """A new batch with a replayed one behind it.
+
+    ``x`` and ``y`` are of both; the first ``new`` rows are the new ones. ``ids (m,)`` and ``logits (m, k)`` (or None)
+    are of those that were replayed.
+    """
+
+    x: Tensor
+    y: Tensor
+    new: int
+    ids: Tensor
+    logits: Tensor | None
+
+
+@final
+class ReplayMemory(Dataset[tuple[Tensor, ...]]):
+    r"""Holds a stream of training examples in bounded room, and replays it to a network.
+
+    It is a dataset of what is held: item ``i`` is ``(x, y, id)``, or ``(x, y, id, logits)`` where logits were stored.
+    ``sampler`` draws batches of it for a ``DataLoader``; ``mix`` joins a new batch with a replayed one; ``drive`` and
+    ``consolidate`` are whole loops. What is drawn and what stays is said in ``mossy.nn.replay.odds``. Strength falls as
+    a power of time (``mossy.strength.power_law``); time is counted in examples stored.
+
+    Parameters
+    ----------
+    capacity
+        The most examples that are held, an integer; or the most bytes of all of them, a string such as ``"1 MB"``.
+        Examples are held in the dtype of the first batch: images of bytes take a quarter of what they do as float32.
+    keep
+        Which stay when not all can: ``"reservoir"``, a random sample of all that came, or ``"strong"``, the strongest
+        (unless reinforced, those are the newest).
+    balanced
+        ``y`` are classes, integers ``(n,)``, that share the room and the replay. False: ``y`` is any tensor
+        ``(n, ...)``, and all examples are alike.
+    law
+        How strength fades, with one example stored as the unit of time: ``"power_law"``, ``"two_phase"``,
+        ``"benna_fusi"`` or a law of ``mossy``. It is taken in its coarse form of two modes.
+    device
+        Where examples are held. What is drawn comes back there. Workers of a ``DataLoader`` want ``"cpu"``.
+    seed
+        Of what stays and what is replayed.
+
+    Raises
+    ------
+    InvalidParameter, UnknownName
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader
+    >>> from mossy.nn.replay import ReplayMemory
+    >>> memory = ReplayMemory(100)
+    >>> ids = memory.store(torch.rand(1000, 3, 8, 8), torch.arange(1000) % 10)
+    >>> loader = DataLoader(memory, batch_sampler=memory.sampler(32, by="surprise"))
+    >>> for x, y, id in loader:
+    ...     loss = torch.rand(len(x))  # of your model
+    ...     memory.update(id, loss)
+    >>> len(memory), x.shape[1:]
+    (100, torch.Size([3, 8, 8]))
+    """
+
+    def __init__(
+        self,
+        capacity: int | str,
+        *,
+        keep: str = "reservoir",
+        balanced: bool = True,
+        law: str | LinearLaw = "power_law",
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        if isinstance(capacity, str):
+            as_bytes(capacity, "ReplayMemory.capacity")
+        else:
+            check_integer(capacity, "ReplayMemory.capacity", 1)
+        self.capacity = capacity
+        self.keep = keep
+        self._lot = choose(KEEP, keep, "ReplayMemory.keep")
+        self.balanced = check_flag(balanced, "ReplayMemory.balanced")
+        self.device = torch.device(device)
+        self._law = as_law(law).coarse(MODES)
+        self._random = np.random.default_rng(check_integer(seed, "ReplayMemory.seed", 0))
+        self._lock = threading.RLock()
+        self._next = 0  # the id of the next example, and so the time
+        self.changes = 0  # how often rows came, moved or went
+        self._examples: Examples | None = None  # until the first batch says of what shape they are
+        self._labels: dict[int, int] = {}  # the code of each class
+
+    # --- store -----------------------------------------------------------------------------------
+
+    def store(self, x: Tensor, y: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Remember examples ``x (n, ...)`` with targets ``y (n, ...)``, and return their ids ``(n,)``.
+
+        What there is no room for is let go: of the new as of the old.
+
+        Parameters
+        ----------
+        x, y
+            Of the shapes and dtypes of the first batch. Gradients are not kept.
+        logits
+            What a model said of them, ``(n, k)`` floats; given every time, or never.
+
+        Raises
+        ------
+        InvalidShape, InvalidDtype, EmptyBatch, InvalidInput
+            Nothing was stored.
+        FullMemory
+            There is not room for one example of each class. Nothing was stored.
+        """
+        given = {"x": x, "y": y} | ({} if logits is None else {"logits": check_floating(logits, "store.logits")})
+        with self._lock:
+            examples = self._fitting(given)
+            labels, codes = self._coded(given["y"])
+            room, n = self._room(examples), len(x)
+            if room < max(len(labels), 1):
+                raise FullMemory(
+                    f"store: capacity={self.capacity!r} has room for {room} examples, and there are "
+                    f"{max(len(labels), 1)} classes; give it room for one of each."
+                )
+            ids = np.arange(self._next, self._next + n)
+            self._examples, self._labels, self._next = examples, labels, self._next + n
+            known = {
+                "ids": ids,
+                "born": np.full(n, float(self._next)),
+                "lots": self._random.exponential(size=n),
+                "surprise": np.full(n, np.nan, np.float32),
+                "codes": codes,
+            }
+            free, come = self._giving_way(examples, known, room)
+            examples.write({name: t.detach() for name, t in given.items()}, known, come, free, room, self._next)
+            self.changes += 1
+        return torch.from_numpy(ids)
+
+    def _fitting(self, given: dict[str, Tensor]) -> Examples:
+        """Return where to write these, or raise if they do not fit what is held; nothing is changed."""
+        for name, batch in given.items():
+            if not isinstance(batch, Tensor):
+                raise InvalidDtype(f"store.{name}: {type(batch).__name__} was given; a torch.Tensor is allowed.")
+            if batch.dim() == 0 or len(batch) != len(given["x"]):
+                raise InvalidShape(
+                    f"store.{name}: shape {tuple(batch.shape)} was given; one row for each example, as x of shape "
+                    f"{tuple(given['x'].shape)} has, is allowed."
+                )
+        if not len(given["x"]):
+            raise EmptyBatch("store.x: no example was given; give at least one.")
+        if self.balanced and (given["y"].dim() != 1 or given["y"].is_floating_point() or given["y"].is_complex()):
+            raise InvalidDtype(
+                f"store.y: a tensor of {given['y'].dtype} and shape {tuple(given['y'].shape)} was given; classes, "
+                "integers (n,), are allowed. For other targets make a ReplayMemory with balanced=False."
+            )
+        if self._examples is None:
+            return Examples(self._law, {name: Rows(batch, self.device) for name, batch in given.items()})
+        held = self._examples.held
+        if given.keys() != held.keys():
+            raise InvalidInput(
+                f"store.logits: {'given' if 'logits' in given else 'not given'}, but not so before; give logits "
+                "every time, or never."
+            )
+        for name, batch in given.items():
+            rows = held[name].rows
+            if batch.shape[1:] != rows.shape[1:]:
+                raise InvalidShape(
+                    f"store.{name}: rows of shape {tuple(batch.shape[1:])} were given; {tuple(rows.shape[1:])} is "
+                    "allowed, as the first batch had."
+                )
+            if batch.dtype != rows.dtype and not (name == "logits" and batch.is_floating_point()):
+                raise InvalidDtype(
+                    f"store.{name}: a tensor of {batch.dtype} was given; {rows.dtype} is allowed, as the first batch "
+                    f"was. Give {name}.to({rows.dtype})."
+                )
+        return self._examples
+
+    def _coded(self, y: Tensor) -> tuple[dict[int, int], NDArray[np.int32]]:
+        """Return the code of each class, the new ones behind the old ones, and the codes ``(n,)`` of ``y``."""
+        if not self.balanced:
+            return {}, np.zeros(len(y), np.int32)
+        there, place = np.unique(y.detach().cpu().numpy(), return_inverse=True)
+        labels = dict(self._labels)
+        codes = [labels.setdefault(label, len(labels)) for label in there.tolist()]
+        return labels, np.array(codes, np.int32)[place]
+
+    def _room(self, examples: Examples) -> int:
+        """Return for how many examples like these there is room."""
+        if not isinstance(self.capacity, str):
+            return self.capacity
+        return max(as_bytes(self.capacity, "ReplayMemory.capacity") - FIXED, 0) // examples.each
+
+    def _giving_way(self, examples: Examples, known: dict[str, NDArray[Any]], room: int) -> tuple[Places, Places]:
+        """Return the places of the old ones that are let go, and which of the new ones come."""
+        old, n = len(examples), len(known["ids"])
+        if old + n <= room:
+            return np.empty(0, np.intp), np.arange(n)
+        fresh = np.full(n, self._law.fresh[0])
+        log_s = np.concatenate([examples.log_strengths(self._next), fresh])
+        log_r = np.concatenate([examples.log_fresh(self._next), fresh])
+        lots = self._lot(log_s, log_r, np.concatenate([examples["lots"], known["lots"]]))
+        stay = staying(lots, np.concatenate([examples["codes"], known["codes"]]), room)
+        return np.flatnonzero(~stay[:old]), np.flatnonzero(stay[old:])
+
+    # --- retrieve --------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return 0 if self._examples is None else len(self._examples)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, ...]:
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, places: Sequence[int]) -> list[tuple[Tensor, ...]]:
+        """Return the items at these places, from ``-len(memory)`` to ``len(memory) - 1``."""
+        with self._lock:
+            for i in places:
+                if not -len(self) <= i < len(self):
+                    raise IndexError(f"ReplayMemory: index {i} was given, and {len(self)} examples are held.")
+            found = self._some("memory[i]").at(np.asarray(places, np.intp) % max(len(self), 1))
+        parts = [found.x, found.y, found.ids] + ([] if found.logits is None else [found.logits])
+        return list(zip(*parts, strict=True))
+
+    def sampler(
+        self,
+        batch: int,
+        by: str = "strength",
+        *,
+        batches: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> ReplaySampler:
+        """Return a batch sampler: ``DataLoader(memory, batch_sampler=memory.sampler(32))``.
+
+        Parameters
+        ----------
+        batch
+            How many examples a batch has, without repeats; where fewer are held, so many.
+        by
+            ``"uniform"``, ``"strength"`` or ``"surprise"``, as told by ``update``, also while it goes on.
+        batches
+            How many there are in one pass; None takes as many as it needs to show as many examples as are held.
+        generator
+            Makes the batches repeat; None goes on with the memory's own seed.
+        """
+        return ReplaySampler(self, batch, by, batches, generator)
+
+    def replay(
+        self, n: int, by: str = "strength", *, generator: torch.Generator | np.random.Generator | None = None
+    ) -> Replayed:
+        """Draw ``n`` examples, from 1 to ``len(memory)``, without repeats; nothing is reinforced.
+
+        Raises
+        ------
+        EmptyMemory, InvalidParameter, UnknownName
+        """
+        with self._lock:
+            examples = self._some("replay")
+            n = check_integer(n, "replay.n", 1, len(self))
+            return examples.at(self.draw(n, by, generator))
+
+    def draw(
+        self, n: int, by: str = "strength", generator: torch.Generator | np.random.Generator | None = None
+    ) -> Places:
+        """Return the places of ``n`` examples that are drawn, or of all if fewer are held."""
+        weigh = choose(BY, by, "by")
+        if isinstance(generator, torch.Generator):
+            generator = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
+        with self._lock:
+            examples = self._some("draw")
+            log_s = examples.log_strengths(self._next) if by != "uniform" else np.empty(0)
+            log_w = weigh(log_s, examples["surprise"].astype(np.float64))
+            return draw(balanced(log_w, examples["codes"]), n, self._random if generator is None else generator)
+
+    def mix(self, x: Tensor, y: Tensor, n: int | None = None, by: str = "uniform") -> Mixed:
+        """Return a new batch ``x (b, ...)``, ``y (b, ...)`` with ``n`` replayed examples behind it.
+
+        Parameters
+        ----------
+        x, y
+            The new batch. The replayed ones come to its device.
+        n
+            How many are replayed, at most; None takes as many as are new.
+        by
+            As in ``replay``.
+
+        Raises
+        ------
+        InvalidShape, InvalidDtype
+            The batch does not fit what is held.
+        """
+        wanted = len(x) if n is None else check_integer(n, "mix.n", 0)
+        with self._lock:
+            if not wanted or not len(self):
+                choose(BY, by, "by")
+                return Mixed(x, y, len(x), torch.empty(0, dtype=torch.int64), None)
+            old = self._some("mix").at(self.draw(wanted, by))
+        for name, new, held in (("x", x, old.x), ("y", y, old.y)):
+            if new.shape[1:] != held.shape[1:]:
+                raise InvalidShape(
+                    f"mix.{name}: rows of shape {tuple(new.shape[1:])} were given; {tuple(held.shape[1:])} is "
+                    "allowed, as the memory holds."
+                )
+            if new.dtype != held.dtype:
+                raise InvalidDtype(f"mix.{name}: {new.dtype} was given; {held.dtype} is allowed, as the memory holds.")
+        both = torch.cat([x, old.x.to(x.device)]), torch.cat([y, old.y.to(y.device)])
+        return Mixed(*both, len(x), old.ids, None if old.logits is None else old.logits.to(x.device))
+
+    # --- what was of use -------------------------------------------------------------------------
+
+    def update(self, ids: Tensor | Iterable[int], losses: Tensor | Iterable[float]) -> None:
+        """Tell the losses ``(n,)`` of examples ``(n,)``, at least 0 each: replay by surprise goes by them.
+
+        Raises
+        ------
+        UnknownMemory, InvalidShape, NotFinite, InvalidParameter
+            Nothing was changed.
+        """
+        told = torch.as_tensor(losses).detach().float().cpu().numpy()
+        with self._lock:
+            examples = self._some("update")
+            places = examples.places(ids, "update")
+            if told.shape != places.shape:
+                raise InvalidShape(
+                    f"update.losses: shape {told.shape} was given; ({len(places)},) is allowed, one for each id. "
+                    'A loss with reduction="none" has it.'
+                )
+            if not np.isfinite(told).all():
+                raise NotFinite(f"update.losses: {told[~np.isfinite(told)][0]} was given; finite numbers are allowed.")
+            if told.min(initial=0) < 0:
+                raise InvalidParameter(f"update.losses: {told.min():g} was given; at least 0 is allowed.")
+            examples["surprise"][places] = told
+
+    def reinforce(self, ids: Tensor | Iterable[int], amount: float = 1.0) -> None:
+        """Excite examples by ``amount``, above 0, because they were of use: they are replayed more often, and stay.
+
+        Raises
+        ------
+        UnknownMemory, InvalidParameter
+        """
+        amount = check_number(amount, "reinforce.amount", 0, 1e15, open_low=True)
+        with self._lock:
+            examples = self._some("reinforce")
+            places = np.unique(examples.places(ids, "reinforce"))
+            examples.strengths.excite(places, np.full(len(places), amount), self._next)
+
+    def forget(
+        self, ids: Tensor | Iterable[int] | None = None, *, classes: Tensor | Iterable[int] | None = None
+    ) -> None:
+        """Forget examples by id, or all of some classes; no byte of them is left.
+
+        What was let go for them does not come back, and a model that learned them has to be forgotten otherwise.
+
+        Raises
+        ------
+        UnknownMemory
+            One of them is not held. Nothing was forgotten.
+        """
+        if (ids is None) == (classes is None):
+            raise InvalidInput("forget: give ids, or classes.")
+        with self._lock:
+            examples = self._some("forget")
+            if ids is not None:
+                examples.take_out(np.unique(examples.places(ids, "forget")))
+            else:
+                gone = np.atleast_1d(np.asarray(torch.as_tensor(classes).cpu())).tolist()
+                for label in gone:
+                    if label not in self.classes:
+                        raise UnknownMemory(f"forget: nothing of class {label!r} is held; nothing was forgotten.")
+                codes = [self._labels[label] for label in gone]
+                examples.take_out(np.flatnonzero(np.isin(examples["codes"], codes)))
+            self._name_again(examples)
+            self.changes += 1
+
+    def _name_again(self, examples: Examples) -> None:
+        """Know only the classes that are held."""
+        there, codes = np.unique(examples["codes"], return_inverse=True)
+        names = list(self._labels)
+        self._labels = {names[code]: new for new, code in enumerate(there.tolist())} if self.balanced else {}
+        examples["codes"][:] = codes
+
+    def alone(self) -> threading.RLock:
+        """Return a context in which no other thread uses the memory."""
+        return self._lock
+
+    def _some(self, by: str) -> Examples:
+        if self._examples is None or not len(self._examples):
+            raise EmptyMemory(f"{by}: the memory holds nothing; store at least one example first.")
+        return self._examples
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> Tensor:
+        """The ids ``(n,)`` of what is held, by place."""
+        with self._lock:
+            return torch.from_numpy(self._examples["ids"].copy()) if self._examples else torch.empty(0).long()
+
+    @property
+    def classes(self) -> list[int]:
+        """The classes that are held, rising; none if not ``balanced``."""
+        with self._lock:
+            there = set(np.unique(self._examples["codes"]).tolist()) if self._examples else set()
+            return sorted(label for label, code in self._labels.items() if code in there)
+
+    @property
+    def strengths(self) -> Tensor:
+        """The strengths ``(n,)`` now, by place."""
+        with self._lock:
+            log_s = self._examples.log_strengths(self._next) if self._examples else np.empty(0)
+            return torch.from_numpy(np.exp(log_s))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is held."""
+        return self._examples.nbytes if self._examples else 0
+
+    def to(self, device: torch.device | str) -> Self:
+        """Hold the examples on another device, and return the memory."""
+        with self._lock:
+            self.device = torch.device(device)
+            for rows in self._examples.held.values() if self._examples else ():
+                rows.to(self.device)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all that is held, for ``torch.save``, and the state of its random numbers."""
+        with self._lock:
+            held = self._examples.state() if self._examples else {}
+            known = {"labels": list(self._labels), "next": self._next, "random": self._random.bit_generator.state}
+            return held | known
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hold what ``state_dict`` returned, instead of what is held.
+
+        Raises
+        ------
+        InvalidInput
+            It is not the state of a memory made like this one. Nothing was changed.
+        """
+        alone = {"labels", "next", "random"}
+        wanted = alone | {"x", "y", "ids", "born", "lots", "surprise", "codes", "modes", "when"}
+        given = set(state) - {"logits"}
+        if given not in (wanted, alone):
+            raise InvalidInput(f"load_state_dict: {sorted(given)} were given; {sorted(wanted)} are allowed.")
+        examples = None if given == alone else self._restored(state)
+        with self._lock:
+            self._examples, self._next = examples, int(state["next"])
+            self._labels = {int(label): code for code, label in enumerate(state["labels"])}
+            self._random.bit_generator.state = state["random"]
+            self.changes += 1
+
+    def _restored(self, state: Mapping[str, Any]) -> Examples:
+        names, n = [name for name in ("x", "y", "logits") if name in state], len(state["ids"])
+        examples = Examples(self._law, {name: Rows(state[name], self.device) for name in names})
+        for name, rows in state.items():
+            if isinstance(rows, Tensor) and len(rows) != n:
+                raise InvalidShape(f"load_state_dict: {len(rows)} rows of {name!r} were given, and {n} ids.")
+        if n > self._room(examples):
+            raise InvalidInput(
+                f"load_state_dict: {n} examples were given; {self._room(examples)} are allowed, for as many there is "
+                f"room in capacity={self.capacity!r}."
+            )
+        if state["modes"].shape[1:] != (self._law.modes,) or (n and bool(state["labels"]) != self.balanced):
+            raise InvalidInput(
+                "load_state_dict: the state of a memory with another law, or another balanced, was given; make this "
+                "one as that one was made."
+            )
+        examples.restore(state)
+        return examples
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {name: part for name, part in self.__dict__.items() if name not in ("_lock", "_lot")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+        self._lot = KEEP[self.keep]
