@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mossy.arrays import check_flag, check_number, choose
 from mossy.errors import InvalidDtype, InvalidParameter, InvalidShape
-from mossy.nn.replay.losses import LOSSES, each_loss, matching
+from mossy.nn.replay.losses import LOSSES, check_classes, each_loss, matching
 from mossy.nn.replay.memory import Mixed, ReplayMemory
 
 __all__ = ["MATCH", "drive", "replay_loss"]
@@ -41,11 +41,14 @@ def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "asymmetric", match: 
             f"replay_loss.outputs: shape {tuple(outputs.shape)} was given; {len(mixed.x)} rows are allowed, one for "
             "each of mixed.x."
         )
-    if loss == "asymmetric" and mixed.y.is_floating_point():
-        raise InvalidParameter(
-            f"replay_loss.loss: 'asymmetric' was given, and targets of {mixed.y.dtype}, which are no classes; "
-            "'symmetric' is allowed."
-        )
+    if mixed.y.is_floating_point():
+        if loss != "symmetric":
+            raise InvalidParameter(
+                f"replay_loss.loss: {loss!r} was given, and targets of {mixed.y.dtype}, which are no classes; "
+                "'symmetric' is allowed."
+            )
+    else:
+        check_classes(outputs, mixed.y, "replay_loss")
     new, old = outputs[: mixed.new], outputs[mixed.new :]
     total = new_loss(new, mixed.y[: mixed.new]).mean()
     if not len(old):

@@ -21,15 +21,30 @@ from torch.nn import functional as F
 
 from mossy.errors import InvalidShape
 
-__all__ = ["LOSSES", "Loss", "asymmetric", "each_loss", "matching"]
+__all__ = ["LOSSES", "Loss", "asymmetric", "check_classes", "each_loss", "matching"]
 
 # outputs of the new, their targets → losses (b,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+def check_classes(outputs: Tensor, y: Tensor, by: str) -> None:
+    """Raise ``InvalidShape`` unless there is an output ``(n, k)`` for every class of ``y (n,)``."""
+    if outputs.dim() != 2 or y.shape != outputs.shape[:1]:
+        raise InvalidShape(
+            f"{by}: outputs {tuple(outputs.shape)} and classes {tuple(y.shape)} were given; (n, k) and (n,) are "
+            "allowed, k outputs for each example."
+        )
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < outputs.shape[1]:
+        raise InvalidShape(
+            f"{by}: classes from {int(y.min())} to {int(y.max())} were given, and {outputs.shape[1]} outputs; classes "
+            f"from 0 to {outputs.shape[1] - 1} are allowed. Give the network an output for every class to come."
+        )
+
+
 def each_loss(outputs: Tensor, y: Tensor) -> Tensor:
     """Return the loss ``(n,)`` of each: cross-entropy for classes, the mean squared difference for numbers."""
     if not y.is_floating_point():
+        check_classes(outputs, y, "loss")
         return F.cross_entropy(outputs, y.long(), reduction="none")
     if outputs.shape != y.shape:
         raise InvalidShape(
