@@ -1,0 +1,7 @@
+"""Stores for intermediate results: outputs that are computed once, and activations of a frozen trunk."""
+
+from mossy.nn.intermediate.calibrate import Calibration
+from mossy.nn.intermediate.memoize import Memoized, memoize
+from mossy.nn.intermediate.statistics import MemoStats
+
+__all__ = ["Calibration", "MemoStats", "Memoized", "memoize"]

@@ -1,0 +1,162 @@
+"""How near is near enough: the largest tolerance at which false hits are rare, for certain enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mossy.arrays import check_number, choose
+from mossy.errors import InvalidInput
+from mossy.nn.tensors import check_shape
+
+__all__ = ["Calibration", "as_differs", "calibrated", "upper_bound"]
+
+Differs = Callable[[Tensor, Tensor], Tensor]
+
+CANDIDATES = 20  # tolerances that are tried
+
+
+@final
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration found.
+
+    Attributes
+    ----------
+    tolerance
+        The largest r.m.s. difference of inputs at which a stored output stands for another.
+    near_hits, false_hits
+        How many inputs of the calibration were near to an earlier one, and of how many of these the output differs.
+    bound
+        The rate of false hits among near hits is at most this, with the stated confidence.
+    rate, confidence
+        What was asked for.
+    """
+
+    tolerance: float
+    near_hits: int
+    false_hits: int
+    bound: float
+    rate: float
+    confidence: float
+
+
+def upper_bound(false: int, n: int, confidence: float) -> float:
+    """Return the upper bound of a rate of which ``false`` in ``n`` were seen (Clopper & Pearson 1934, one-sided).
+
+    It is the p at which ``P(X ≤ false) = 1 - confidence`` for binomial X (doi:10.1093/biomet/26.4.404).
+    """
+    if false >= n:
+        return 1.0
+    k = np.arange(false + 1)
+    ways = math.lgamma(n + 1) - np.array([math.lgamma(i + 1) + math.lgamma(n - i + 1) for i in range(false + 1)])
+    low, high = false / n, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        if np.logaddexp.reduce(ways + k * math.log(p) + (n - k) * math.log1p(-p)) > math.log1p(-confidence):
+            low = p
+        else:
+            high = p
+        if high - low <= 1e-12 * high:
+            break
+    return high
+
+
+def calibrated(sketches: Tensor, outputs: Tensor, differs: Differs, rate: float, confidence: float) -> Calibration:
+    """Return the largest of 20 tolerances whose bound is at most ``rate``.
+
+    For each tolerance, the inputs are taken in order, as ``memoize`` would: the first is stored; each later one is a
+    near hit if a stored one is near enough, and is stored if not. The bounds hold for all candidates together, each
+    with ``1 - (1 - confidence) / 20`` (Bonferroni).
+
+    Parameters
+    ----------
+    sketches, outputs
+        ``(n, k)`` and ``(n, ...)``, of inputs that are all different.
+
+    Raises
+    ------
+    InvalidInput
+        There is none. Then more inputs, or a higher rate, are needed.
+    """
+    finite = sketches.isfinite().all(1)
+    sketches, outputs = sketches[finite], outputs[finite]  # the others are near to nothing
+    distances = torch.cdist(sketches, sketches, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
+    nearest = np.array([row[:i].min() for i, row in enumerate(distances) if i])
+    each = 1 - (1 - confidence) / CANDIDATES
+    fewest = math.ceil(math.log1p(-each) / math.log1p(-rate))  # near hits without a false one
+    best: Calibration | None = None
+    candidates = np.quantile(nearest, np.linspace(1 / CANDIDATES, 1, CANDIDATES)).tolist() if len(nearest) else []
+    most = 0
+    for tolerance in candidates:
+        new, old = _near_hits(distances, tolerance)
+        false = int(differs(outputs[new], outputs[old]).sum()) if new else 0
+        bound = upper_bound(false, len(new), each) if new else 1.0
+        most = max(most, len(new))
+        if bound <= rate:
+            best = Calibration(tolerance, len(new), false, bound, rate, confidence)
+    if best is None:
+        raise InvalidInput(
+            f"Memoized.calibrate: no tolerance has at most {rate:g} false hits with confidence {confidence:g} on "
+            f"{len(sketches)} different inputs, of which up to {most} were near to another; at least {fewest} near "
+            "hits are needed, none of them false. Give more inputs as they come, repeats included, or a higher rate."
+        )
+    return best
+
+
+def _near_hits(distances: NDArray[np.float32], tolerance: float) -> tuple[list[int], list[int]]:
+    """Return which inputs are near hits, and of which earlier inputs."""
+    stored, n = np.zeros(len(distances), np.intp), 1
+    new, old = [], []
+    for i in range(1, len(distances)):
+        row = distances[i, stored[:n]]
+        place = row.argmin()
+        if row[place] <= tolerance:
+            new.append(i)
+            old.append(int(stored[place]))
+        else:
+            stored[n] = i
+            n += 1
+    return new, old
+
+
+def _argmax(true: Tensor, found: Tensor) -> Tensor:
+    others: Tensor = torch.ne(true.argmax(-1), found.argmax(-1))
+    differ: Tensor = others.reshape(len(true), -1).any(1)
+    return differ
+
+
+DIFFERS: dict[str, Differs] = {"argmax": _argmax}
+
+
+def as_differs(given: str | float | Differs) -> Differs:
+    """Return the function that says which outputs differ.
+
+    ``"argmax"``: another greatest entry of the last axis. A number: ``‖a - b‖ > given · ‖a‖`` for the true output a.
+    A function of true and found outputs ``(n, ...)`` returns ``(n,)`` booleans.
+    """
+    if isinstance(given, str):
+        return choose(DIFFERS, given, "differs")
+    if callable(given):
+        own = given
+
+        def checked(true: Tensor, found: Tensor) -> Tensor:
+            said = own(true, found)
+            return check_shape(torch.as_tensor(said).bool(), "differs: what it returned", (len(true),))
+
+        return checked
+    change = check_number(given, "differs", 0.0)
+
+    def beyond(true: Tensor, found: Tensor) -> Tensor:
+        true, found = true.reshape(len(true), -1).float(), found.reshape(len(found), -1).float()
+        within: Tensor = (true - found).norm(dim=1) <= change * true.norm(dim=1)
+        return ~within  # NaN differs, too
+
+    return beyond

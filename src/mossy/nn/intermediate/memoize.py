@@ -1,0 +1,436 @@
+"""``memoize``: a module that remembers what it has computed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from mossy.arrays import as_bytes, check_flag, check_number, choose
+from mossy.cache import Cache
+from mossy.errors import EmptyBatch, FullMemory, InvalidInput, InvalidParameter, InvalidShape
+from mossy.nn.intermediate.calibrate import Calibration, Differs, as_differs, calibrated
+from mossy.nn.intermediate.call import Call, Output, check_alike, copied, first_tensor, join, random_state, size, split
+from mossy.nn.intermediate.fingerprint import combine
+from mossy.nn.intermediate.near import Neighbours, sketch
+from mossy.nn.intermediate.statistics import MemoStats
+from mossy.nn.intermediate.weights import Watch, counted, parts_of, weights_of
+from mossy.nn.tensors import check_floating
+
+__all__ = ["Memoized", "memoize"]
+
+GRADIENTS = {"pass": False, "refuse": True}
+WEIGHTS = {"sample": False, "bytes": True}
+ITEM = 600  # bytes of an output's objects beside its entries, about
+AT_ONCE = 256  # rows that are computed together in a calibration
+
+
+def memoize(
+    module: nn.Module,
+    budget: int | str = "256 MB",
+    *,
+    tolerance: float | None = None,
+    rows: bool = False,
+    gradients: str = "pass",
+    weights: str = "sample",
+    embed: Callable[[Tensor], Tensor] | None = None,
+) -> Memoized:
+    """Return a module that gives the outputs of ``module``, and computes each only once.
+
+    See ``Memoized``, which says all of it.
+    """
+    return Memoized(module, budget, tolerance=tolerance, rows=rows, gradients=gradients, weights=weights, embed=embed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One output, and how long the module took for it."""
+
+    output: Output
+    seconds: float
+    nbytes: int
+
+
+@final
+class Memoized(nn.Module):
+    r"""A module that remembers its outputs, under a byte budget.
+
+    ::
+
+        trunk = memoize(trunk.eval(), "256 MB", rows=True)
+        with torch.no_grad():
+            h = trunk(x)  # only rows that were not seen before are computed
+        trunk.stats().hit_ratio
+
+    An input is known by a digest of its bytes, shape, dtype and device (``mossy.nn.intermediate.fingerprint``), of
+    all other arguments, and of what else decides the output: autocast, the default dtype. With a ``tolerance``, an
+    input that is not known takes the output of the nearest that is, if it is near enough. Outputs are held in a
+    ``mossy.Cache``, which learns what will be needed again. What is returned is always a copy.
+
+    Parameters
+    ----------
+    module
+        Computes outputs from tensors and plain values, in tuples, lists, dicts and dataclasses; returns the like.
+        It is held as ``.module``; ``state_dict`` has the names of the bare module.
+    budget
+        Bytes of all outputs held, overheads included: an integer or a string such as ``"256 MB"``. They stay on the
+        device on which they were computed.
+    tolerance
+        None: equal inputs only. A number: the r.m.s. difference per entry up to which an input, the only tensor
+        argument and one of floats, stands for another (``mossy.nn.intermediate.near.sketch``). ``calibrate`` chooses
+        it from data.
+    rows
+        True: the first axis of all tensor arguments and outputs counts items that do not depend on each other. Each
+        row is looked up for itself, and the rows that are missing are computed in one smaller batch. Its outputs are
+        those of the whole batch up to rounding. That rows are independent is tried on the first batch.
+    gradients
+        What is done if gradients are asked for (grad mode is on, and an argument or a weight requires grad):
+        ``"pass"`` computes as if there were no cache, ``"refuse"`` raises.
+    weights
+        How changed weights are noticed, at each call: ``"sample"`` by PyTorch's own counts, addresses, and 64 entries
+        of each tensor; ``"bytes"`` by all their bytes, so that also a write through ``.data`` to a single entry is
+        seen, for the time that it takes to read them all. All outputs are dropped then.
+    embed
+        Returns vectors ``(n, ...)`` whose distances say how near inputs ``(n, ...)`` are. None: the inputs.
+
+    Raises
+    ------
+    InvalidParameter, UnknownName
+        A parameter is outside its range; at once.
+    InvalidInput
+        When called: gradients are refused; an argument or an output is of a kind that cannot be kept; rows are not
+        independent.
+    InvalidShape, InvalidDtype
+        When called: with ``rows`` a tensor has another number of rows; with a ``tolerance`` it is not one of floats.
+
+    Notes
+    -----
+    While any part of the module is in training mode, calls pass: dropout is random, and batch normalisation learns.
+    Not noticed are changes to what is neither parameter nor buffer (``clear()`` is there for it), random numbers that
+    are not from PyTorch's default generators, and effects other than the output. Threads may share it. A copy
+    (``deepcopy``, pickle) begins with an empty cache. ``torch.compile`` leaves it as it is; to compile what it
+    computes, memoize a compiled module.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        budget: int | str = "256 MB",
+        *,
+        tolerance: float | None = None,
+        rows: bool = False,
+        gradients: str = "pass",
+        weights: str = "sample",
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise InvalidParameter(f"memoize.module: {type(module).__name__} was given; a torch.nn.Module is allowed.")
+        if embed is not None and not callable(embed):
+            raise InvalidParameter(f"memoize.embed: {embed!r} was given; a function of inputs, or None, is allowed.")
+        self.module = module
+        self.budget = as_bytes(budget, "memoize.budget")
+        self.tolerance = None if tolerance is None else check_number(tolerance, "memoize.tolerance", 0.0)
+        self.rows = check_flag(rows, "memoize.rows")
+        self.refuse = choose(GRADIENTS, gradients, "memoize.gradients")
+        self.whole = choose(WEIGHTS, weights, "memoize.weights")
+        self.embed = embed
+        self._begin()
+        self.register_state_dict_post_hook(_without_prefix)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_with_prefix)  # type: ignore[no-untyped-call]
+
+    def _begin(self) -> None:
+        self._cache: Cache[bytes, _Entry] = Cache(self.budget, sizeof=lambda entry: entry.nbytes)
+        self._neighbours: dict[bytes, Neighbours] = {}
+        self._watch = Watch(self.whole)
+        self._epoch = 0  # of the weights
+        self._independent = False
+        self._counts: Counter[str] = Counter()
+        self._passed: Counter[str] = Counter()
+        self._saved = self._spent = 0.0
+        self._lock, self._process = threading.RLock(), os.getpid()
+
+    # --- calling ---------------------------------------------------------------------------------
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the module returns, computed now or before."""
+        if torch.compiler.is_compiling():  # here, since as a decorator it would load the compiler, which takes seconds
+            return torch.compiler.disable(self._remembered)(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return self._remembered(*args, **kwargs)
+
+    def _remembered(self, *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        call = Call(args, kwargs, self.rows)
+        reason, epoch = self._look(call)
+        if reason:
+            with self._alone():
+                self._passed[reason] += 1
+            return self.module(*args, **kwargs)
+        about = call.about()
+        keys = call.keys(about)
+        places: dict[bytes, int] = {}  # of the first of equal rows
+        for place, key in enumerate(keys):
+            places.setdefault(key, place)
+        found: dict[bytes, _Entry] = {key: entry for key in places if (entry := self._cache.get(key)) is not None}
+        missing = [key for key in places if key not in found]
+        near, sketches = 0, None
+        if missing and self.tolerance is not None:
+            floats = call.the_floats()
+            about = combine(about, f"{floats.shape[1:]},{floats.dtype},{floats.device}".encode())
+            sketches = self._sketches(floats[[places[key] for key in missing]])
+            beside = self._near(about, missing, sketches)
+            found |= beside
+            near, kept = len(beside), [row for row, key in enumerate(missing) if key not in beside]
+            missing, sketches = [missing[row] for row in kept], sketches[kept]
+        answer: Any = None
+        seconds, outputs = 0.0, {key: entry.output for key, entry in found.items()}
+        if missing:
+            answer, fresh, seconds, reason = self._compute(call, [places[key] for key in missing], epoch)
+            outputs |= zip(missing, fresh, strict=True)
+            if not reason:
+                self._store(about, missing, fresh, sketches, seconds, epoch)
+        if found or len(missing) < len(keys):
+            answer = join([outputs[key] for key in keys], self.rows)
+        with self._alone():
+            self._counts.update(hits=len(keys) - len(missing) - near, near_hits=near, misses=len(missing))
+            self._passed.update([reason] if reason else [])
+            self._saved += sum(entry.seconds for entry in found.values())
+            self._spent += time.perf_counter() - start - seconds
+        return answer
+
+    def _look(self, call: Call) -> tuple[str, int]:
+        """Return why this call passes, or an empty text, and the epoch of the weights."""
+        parts = parts_of(self.module)
+        weights = weights_of(parts)
+        if torch.is_grad_enabled() and any(one.requires_grad for one in (*call.tensors, *weights)):
+            if self.refuse:
+                raise InvalidInput(
+                    "memoize: gradients were asked for, and gradients='refuse'. Call it under torch.no_grad(), freeze "
+                    "the module with module.requires_grad_(False), or allow gradients='pass'."
+                )
+            return "gradients", 0
+        if any(part.training for part in parts):
+            return "training", 0
+        if not call.n:
+            return "empty", 0
+        if any(is_lazy(weight) for weight in weights):
+            return "changed", 0
+        with self._alone():
+            if self._watch.changed(parts, weights):
+                self._drop()
+                self._counts["invalidations"] += 1
+            return "", self._epoch
+
+    def _compute(self, call: Call, rows: list[int], epoch: int) -> tuple[Any, list[Output], float, str]:
+        """Return what the module returns for these rows, whole and row by row, its seconds, and why not to keep it."""
+        args, kwargs = call.part(rows)
+        written, drawn = [counted(tensor) for tensor in call.tensors], random_state(call.tensors)
+        start = time.perf_counter()
+        answer = self.module(*args, **kwargs)
+        seconds = time.perf_counter() - start
+        outputs = split(answer, len(rows), self.rows)
+        if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in outputs[0][0]):
+            return answer, outputs, seconds, "gradients"
+        if drawn != random_state(call.tensors):
+            return answer, outputs, seconds, "random"
+        if written != [counted(tensor) for tensor in call.tensors] or self._look(call) != ("", epoch):
+            return answer, outputs, seconds, "changed"
+        if self.rows and not self._independent and len(rows) > 1:
+            args, kwargs = call.part([rows[-1]] * 2)  # by itself, in a batch that any module takes
+            check_alike(outputs[-1], split(self.module(*args, **kwargs), 2, True)[0])
+            self._independent = True
+        return answer, outputs, seconds, ""
+
+    def _store(
+        self, about: bytes, keys: list[bytes], fresh: list[Output], sketches: Tensor | None, seconds: float, epoch: int
+    ) -> None:
+        """Keep copies of outputs, unless the weights were changed since."""
+        beside = 0 if sketches is None else ITEM + 4 * sketches.shape[1]
+        entries = [_Entry(copied(output), seconds / len(keys), size(output) + ITEM + beside) for output in fresh]
+        with self._alone():
+            if epoch != self._epoch:
+                return
+            for key, entry in zip(keys, entries, strict=True):
+                try:
+                    self._cache[key] = entry
+                except FullMemory:
+                    self._passed["large"] += 1
+            if sketches is not None:
+                self._neighbours.setdefault(about, Neighbours(sketches)).add(keys, sketches)
+                self._tidy()
+
+    # --- near inputs -----------------------------------------------------------------------------
+    def _sketches(self, given: Tensor) -> Tensor:
+        """Return what says how near rows ``(n, ...)`` are."""
+        if self.embed is None:
+            return sketch(given)
+        with torch.no_grad():
+            vectors = check_floating(self.embed(given if self.rows else given[0]), "memoize.embed")
+        if not self.rows:
+            vectors = vectors[None]
+        if len(vectors) != len(given):
+            raise InvalidShape(
+                f"memoize.embed: it returned shape {tuple(vectors.shape)} for {len(given)} rows; ({len(given)}, ...) "
+                "is allowed."
+            )
+        return sketch(vectors)
+
+    def _near(self, about: bytes, keys: list[bytes], sketches: Tensor) -> dict[bytes, _Entry]:
+        """Return what is held of an input near to each of ``keys``, where there is one."""
+        with self._alone():
+            stored = self._neighbours.get(about)
+            if stored is None or self.tolerance is None:
+                return {}
+            nearest = stored.find(sketches, self.tolerance)
+        asked = {key: self._cache.get(near) for key, near in zip(keys, nearest, strict=True) if near is not None}
+        return {key: entry for key, entry in asked.items() if entry is not None}
+
+    def _tidy(self) -> None:
+        """Leave out sketches of outputs that are gone, when they may be half of all."""
+        if sum(len(one.keys) for one in self._neighbours.values()) > 2 * len(self._cache) + 64:
+            for one in self._neighbours.values():
+                one.keep(self._cache.__contains__)
+            self._neighbours = {about: one for about, one in self._neighbours.items() if one.keys}
+
+    def calibrate(
+        self,
+        inputs: Tensor | Iterable[Tensor],
+        *,
+        rate: float = 0.01,
+        differs: str | float | Differs = "argmax",
+        confidence: float = 0.95,
+    ) -> Calibration:
+        """Set ``tolerance`` to the largest at which false hits are rare, by data; return what was found.
+
+        A near hit is false if the output that was found differs from the true one. The inputs are taken in their
+        order, as they would be looked up; give them as they will come. The bound is that of Clopper & Pearson for
+        independent trials. It holds for inputs like these, as many as these; the cache is neither read nor changed.
+
+        Parameters
+        ----------
+        inputs
+            With ``rows=True`` a tensor ``(n, ...)``, or batches of one; else inputs of one shape, each as the module
+            takes it. ``4 n²`` bytes are needed.
+        rate
+            What part of near hits may be false.
+        differs
+            When an output differs: ``"argmax"``, another greatest entry of the last axis; a number c, where
+            ``‖true - found‖ > c ‖true‖``; or a function of true and found outputs ``(n, ...)`` that returns ``(n,)``
+            booleans. Of an output of several tensors, the first counts.
+        confidence
+            How certain the bound is.
+
+        Returns
+        -------
+        Calibration
+
+        Raises
+        ------
+        InvalidInput
+            No tolerance meets the rate on these inputs, or the module is in training mode. Nothing was changed.
+        EmptyBatch, InvalidShape, InvalidDtype, InvalidParameter
+        """
+        rate = check_number(rate, "Memoized.calibrate: rate", 0.0, 1.0, open_low=True)
+        confidence = check_number(confidence, "Memoized.calibrate: confidence", 0.0, 1.0, open_low=True)
+        if max(rate, confidence) >= 1:
+            raise InvalidParameter("Memoized.calibrate: 1 was given as rate or confidence; less than 1 is allowed.")
+        said = as_differs(differs)
+        if any(part.training for part in parts_of(self.module)):
+            raise InvalidInput("Memoized.calibrate: the module is in training mode. Call .eval() first.")
+        given = torch.split(inputs, AT_ONCE) if isinstance(inputs, Tensor) and self.rows else inputs
+        known: set[bytes] = set()
+        sketches, outputs = [], []
+        for one in given:
+            call = Call((one,), {}, self.rows)
+            floats = call.the_floats()
+            places = {key: place for place, key in enumerate(call.keys(b"")) if key not in known}
+            if not places:
+                continue
+            known |= places.keys()
+            rows = sorted(places.values())
+            with torch.no_grad():
+                output = self.module(*call.part(rows)[0])
+            sketches.append(self._sketches(floats[rows]))
+            outputs.append(first_tensor(output, self.rows))
+        if not sketches:
+            raise EmptyBatch("Memoized.calibrate.inputs: nothing was given; give at least one input.")
+        found = calibrated(torch.cat(sketches), torch.cat(outputs), said, rate, confidence)
+        self.tolerance = found.tolerance
+        return found
+
+    # --- upkeep ----------------------------------------------------------------------------------
+    def stats(self) -> MemoStats:
+        """Return counts, bytes and seconds."""
+        with self._alone():
+            cache, counts = self._cache.stats(), self._counts
+            return MemoStats(
+                hits=counts["hits"],
+                near_hits=counts["near_hits"],
+                misses=counts["misses"],
+                passed=dict(self._passed),
+                invalidations=counts["invalidations"],
+                items=cache.items,
+                bytes=cache.bytes,
+                capacity=cache.capacity,
+                evictions=cache.evictions,
+                saved_s=self._saved,
+                spent_s=self._spent,
+            )
+
+    def clear(self) -> None:
+        """Drop all outputs, after a change that cannot be noticed."""
+        with self._alone():
+            self._drop()
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"budget={self.budget:,}, tolerance={self.tolerance}, rows={self.rows}"
+
+    def _drop(self) -> None:
+        self._epoch += 1
+        self._cache.clear()
+        self._neighbours = {}
+
+    def _alone(self) -> threading.RLock:
+        """Return the lock. In a forked child it is a new one, since whoever held the old one is not there."""
+        if self._process != os.getpid():
+            self._process, self._lock, self._neighbours = os.getpid(), threading.RLock(), {}
+        return self._lock
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in FRESH}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._begin()
+
+
+FRESH = {
+    *("_cache", "_neighbours", "_watch", "_epoch", "_independent", "_counts", "_passed", "_saved", "_spent"),
+    *("_lock", "_process"),
+}
+
+
+def _without_prefix(module: nn.Module, state: Any, prefix: str, _: Any) -> None:
+    """Give the weights in a state dict the names that they have in the bare module."""
+    _rename(state, f"{prefix}module.", prefix)
+    about = getattr(state, "_metadata", None)
+    if about is not None:
+        about[prefix[:-1]] = about.pop(f"{prefix}module", {})
+        _rename(about, f"{prefix}module.", prefix)
+
+
+def _with_prefix(module: nn.Module, state: Any, prefix: str, *_: Any) -> None:
+    _rename(state, prefix, f"{prefix}module.")
+
+
+def _rename(state: Any, old: str, new: str) -> None:
+    for name in [name for name in state if name.startswith(old)]:
+        state[new + name.removeprefix(old)] = state.pop(name)
