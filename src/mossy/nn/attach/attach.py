@@ -1,0 +1,405 @@
+"""attach: mix what a memory recalls into any model's predictions, without training."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mossy.arrays import check_flag, check_integer, check_number, choose
+from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
+from mossy.memory import Memory
+from mossy.nn.attach.mixture import MOST, Calibration, calibrated, mixture, votes
+from mossy.nn.tensors import check_floating
+
+__all__ = ["Attached", "attach"]
+
+UNSEEN = 1e-6  # the probability, of all classes that a model does not know, by the model
+IGNORED = -100  # a target that torch's losses leave out
+
+SIDES = {"output": False, "input": True}
+
+
+def attach(
+    model: nn.Module,
+    layer: str | nn.Module,
+    memory: Memory | None = None,
+    *,
+    k: int = 32,
+    weight: float = 0.25,
+    temperature: float = 0.1,
+    bins: int = 8,
+    classes: int | None = None,
+    side: str = "output",
+    key: Callable[[Tensor], Tensor] | None = None,
+    logits: Callable[[Any], Tensor] | None = None,
+    reinforce: bool = False,
+) -> Attached:
+    r"""Mix what a memory recalls into the predictions of any classifier or language model, without training.
+
+    The activation of a layer is the cue. What it recalls votes for the class, or the next token, that it was stored
+    with, and the votes are mixed into the model's probabilities:
+
+    .. math::  p(y) = λ\, p_\text{mem}(y) + (1 - λ)\, p_\text{model}(y), \qquad
+               p_\text{mem}(y) = \sum_{i : y_i = y} \text{softmax}(f / T)_i
+
+    over the ``k`` memories that fit best, with their fits ``f``. ``calibrate`` chooses ``T``, and ``λ`` by familiarity.
+
+    Parameters
+    ----------
+    model
+        Any module that returns logits: ``(b, classes)``, ``(b, s, classes)``, ``(..., classes)``. It is not changed,
+        but for a hook that ``detach`` removes.
+    layer
+        The layer whose activation is the cue: its name in ``model.named_modules()``, or itself. The first axes of the
+        activation are those of the logits; what is left of each is flattened. Of a tuple the first is taken.
+    memory
+        A ``mossy.Memory``, in this process or, as ``mossy.open`` gives it, in a file; a new one unless given. Its
+        payloads are targets. ``attached.memory`` is it: what is forgotten there is forgotten here.
+    k
+        How many memories vote.
+    weight, temperature
+        ``λ`` from 0 to 0.99, and ``T`` above 0 in units of similarity, until ``calibrate`` chooses them.
+    bins
+        Degrees of familiarity that may have a ``λ`` of their own; 1 keeps one for all.
+    classes
+        How many classes there are, if more than the model knows: the others are known to the memory alone.
+    side
+        ``"output"`` of the layer, or its ``"input"``: the input of the head is often the best cue.
+    key
+        From the activation to the cue, such as ``lambda a: a.mean((2, 3))``.
+    logits
+        From what the model returns to logits, such as ``lambda out: out.logits``.
+    reinforce
+        Whether predicting reinforces what it recalls.
+
+    Returns
+    -------
+    Attached
+
+    Raises
+    ------
+    InvalidParameter, InvalidDtype, UnknownName
+
+    References
+    ----------
+    Khandelwal et al. (2020), Generalization through memorization: nearest neighbor language models, ICLR,
+    arXiv:1911.00172, eqs. 2 and 3. For classes: Orhan (2018), A simple cache model for image recognition, NeurIPS,
+    arXiv:1805.08709.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mossy.nn import attach
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3)).eval()
+    >>> x, y = torch.randn(200, 8), torch.arange(200) % 3
+    >>> attached = attach(model, "2", side="input", weight=0.9)
+    >>> ids = attached.store(x, y)
+    >>> bool((attached(x).argmax(-1) == y).all())
+    True
+    >>> attached.memory.forget(ids)
+    >>> model = attached.detach()
+    """
+    return Attached(
+        model, layer, memory, k=k, weight=weight, temperature=temperature, bins=bins, classes=classes, side=side,
+        key=key, logits=logits, reinforce=reinforce,
+    )  # fmt: skip
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _thread() -> int:
+    return threading.get_ident()
+
+
+class _Ear:
+    """Hears what a layer does, in the threads that listen."""
+
+    def __init__(self, takes_input: bool) -> None:
+        self._takes_input = takes_input
+        self._heard: dict[int, Any] = {}
+
+    def __call__(self, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        thread = _thread()
+        if thread in self._heard:
+            self._heard[thread] = given if self._takes_input else output
+
+    def hear(self, run: Callable[[], Any]) -> tuple[Any, Any]:
+        """Return what ``run`` returns, and what the layer did meanwhile, the last time; None if it was not called."""
+        thread = _thread()
+        self._heard[thread] = None
+        try:
+            result = run()
+        finally:
+            heard = self._heard.pop(thread)
+        return result, heard
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Ear:
+        return _Ear(self._takes_input)
+
+    def __reduce__(self) -> tuple[type[_Ear], tuple[bool]]:
+        return _Ear, (self._takes_input,)
+
+
+@final
+class Attached(nn.Module):
+    """A model with a memory beside it, as ``attach`` makes it.
+
+    It is called as the model is, and returns log-probabilities of the mixture in the shape of the logits. Gradients
+    reach the model through its own part; what is recalled is a constant. Its ``state_dict`` holds the model's and what
+    ``calibrate`` chose; the memory is kept by ``mossy.open``, or carried by ``memory.state()``.
+    """
+
+    weights: Tensor
+    edges: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: str | nn.Module,
+        memory: Memory | None = None,
+        *,
+        k: int = 32,
+        weight: float = 0.25,
+        temperature: float = 0.1,
+        bins: int = 8,
+        classes: int | None = None,
+        side: str = "output",
+        key: Callable[[Tensor], Tensor] | None = None,
+        logits: Callable[[Any], Tensor] | None = None,
+        reinforce: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InvalidDtype(f"attach.model: {type(model).__name__} was given; a torch.nn.Module is allowed.")
+        if memory is not None and not isinstance(memory, Memory):
+            raise InvalidDtype(f"attach.memory: {type(memory).__name__} was given; a mossy.Memory is allowed.")
+        takes_input = choose(SIDES, side, "attach.side")
+        self.layer = _name_of(model, layer)
+        self.k = check_integer(k, "attach.k", 1)
+        self.bins = check_integer(bins, "attach.bins", 1)
+        self.classes = None if classes is None else check_integer(classes, "attach.classes", 1)
+        self.reinforce = check_flag(reinforce, "attach.reinforce")
+        weight = check_number(weight, "attach.weight", 0.0, MOST)
+        temperature = check_number(temperature, "attach.temperature", 0.0, open_low=True)
+        self.model = model
+        self.memory = Memory() if memory is None else memory
+        self._key, self._logits = key, logits
+        self.register_buffer("weights", torch.full((bins,), weight))  # by familiarity
+        self.register_buffer("edges", torch.full((bins - 1,), -math.inf))  # between degrees of familiarity
+        self.register_buffer("temperature", torch.tensor(temperature))
+        self._ear = _Ear(takes_input)
+        self._handle: Any = model.get_submodule(self.layer).register_forward_hook(self._ear)
+
+    # --- predict ---------------------------------------------------------------------------------
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return ``ln p (..., classes)``: what the model is given, with what is recalled mixed in.
+
+        An empty memory leaves the model's own prediction.
+
+        Raises
+        ------
+        InvalidInput
+            The activation does not fit the logits or the memory, or holds NaN.
+        """
+        logits, keys = self._run(inputs, named)
+        log_model = self.log_model(logits.flatten(0, -2))
+        if len(self.memory):
+            fit, targets = self._recalled(keys)
+            recalled = votes(fit, self._inside(targets, log_model.shape[1]), self.temperature, log_model.shape[1])
+            log_model = mixture(log_model, recalled, self._weight(fit))
+        return log_model.to(logits.dtype).unflatten(0, logits.shape[:-1])
+
+    def _run(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return the model's logits ``(..., c)``, and the cue of each ``(n, d)``."""
+        if self._handle is None:
+            raise InvalidInput("attached: it was detached; attach the model again.")
+        out, heard = self._ear.hear(lambda: self.model(*inputs, **named))
+        logits = self.logits_of(out)
+        if logits.dim() < 2:
+            raise InvalidShape(f"attach: logits of shape {tuple(logits.shape)} came back; (..., classes) is allowed.")
+        if isinstance(heard, tuple):
+            heard = heard[0] if heard else None
+        if heard is None:
+            raise InvalidInput(
+                f"attach: the layer {self.layer!r} was not called, or with keywords only. Choose one that is, or "
+                "side='output'."
+            )
+        activation = check_floating(heard if self._key is None else self._key(heard), "attach: the activation").detach()
+        leading = logits.shape[:-1]
+        if activation.shape[: len(leading)] != leading or activation.dim() == len(leading):
+            raise InvalidShape(
+                f"attach: the activation of {self.layer!r} has shape {tuple(activation.shape)}, the logits "
+                f"{tuple(logits.shape)}; their first axes must be equal, and some must be left. key= can move them."
+            )
+        return logits, activation.flatten(0, len(leading) - 1).flatten(1)
+
+    def log_model(self, logits: Tensor) -> Tensor:
+        """Return ``ln p_model (n, classes)``, at least in float32; classes that it does not know share ``UNSEEN``."""
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        more = 0 if self.classes is None else self.classes - wide.shape[1]
+        if more < 0:
+            raise InvalidParameter(
+                f"attach.classes: {self.classes} was given; the model has {wide.shape[1]} outputs. Give at least as "
+                "many, or None."
+            )
+        if more:
+            other = wide.detach().logsumexp(1, keepdim=True) + math.log(UNSEEN / more)
+            wide = torch.cat([wide, other.expand(-1, more)], 1)
+        return F.log_softmax(wide, -1)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _recalled(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how well the best memories fit ``(n, k)``, best first, and their targets ``(n, k)``."""
+        cues = keys.float().cpu().numpy()
+        if not len(cues):
+            return keys.new_zeros(0, 1).float(), keys.new_zeros(0, 1).long()
+        found = self.memory.recall(cues, k=min(self.k, len(self.memory)), reinforce=self.reinforce)
+        targets = np.asarray(found.payload)
+        if targets.dtype.kind not in "iu":
+            raise InvalidDtype("attach: the memory has payloads that are no integers; attached.store writes targets.")
+        fit = torch.from_numpy(found.fit.astype(np.float32))
+        return fit.to(keys.device), torch.from_numpy(targets.astype(np.int64)).to(keys.device)
+
+    def _inside(self, targets: Tensor, classes: int) -> Tensor:
+        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+            raise InvalidParameter(
+                f"attach: the memory has targets from {int(targets.min())} to {int(targets.max())}; 0 to {classes - 1} "
+                "is allowed. attach(classes=) makes room for more."
+            )
+        return targets
+
+    def _weight(self, fit: Tensor) -> Tensor:
+        return self.weights[torch.bucketize(fit[:, 0].contiguous(), self.edges)]
+
+    # --- store and calibrate ---------------------------------------------------------------------
+
+    @torch.no_grad()
+    def store(self, x: Any, y: Tensor) -> Any:
+        """Remember examples without training: the activation of each is a key, its target the payload.
+
+        Parameters
+        ----------
+        x
+            The model's input; a tuple is its inputs.
+        y
+            Targets in the shape of the logits without classes, ``(b,)`` or ``(b, s)``; −100 is left out.
+
+        Returns
+        -------
+        array
+            The ids in ``memory``, one for each target that was not left out.
+
+        Raises
+        ------
+        InvalidInput
+            The model is in training mode, or something does not fit. Nothing was stored.
+        """
+        logits, keys, targets = self._examined(x, y, "store")
+        self._inside(targets, logits.shape[1] if self.classes is None else self.classes)
+        if not len(keys):
+            return np.empty(0, np.int64)
+        return self.memory.store(keys.float().cpu().numpy(), payload=targets.tolist())
+
+    def _examined(self, x: Any, y: Any, verb: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits ``(n, c)``, cues ``(n, d)`` and targets ``(n,)`` of those that are not left out."""
+        if self.model.training:
+            raise InvalidInput(f"{verb}: the model is in training mode, where activations are random. Call eval().")
+        logits, keys = self._run(x if isinstance(x, tuple) else (x,), {})
+        if not isinstance(y, Tensor) or y.is_floating_point() or y.dtype == torch.bool:
+            what = y.dtype if isinstance(y, Tensor) else type(y).__name__
+            raise InvalidDtype(f"{verb}.y: {what} was given; a tensor of integers is allowed.")
+        if y.shape != logits.shape[:-1]:
+            raise InvalidShape(f"{verb}.y: shape {tuple(y.shape)} was given; {tuple(logits.shape[:-1])} is allowed.")
+        targets = y.to(keys.device, torch.long).flatten()
+        wanted = targets != IGNORED
+        return logits.flatten(0, -2)[wanted], keys[wanted], targets[wanted]
+
+    @torch.no_grad()
+    def calibrate(self, data: Iterable[tuple[Any, Tensor]]) -> Calibration:
+        """Choose ``T``, and ``λ`` by familiarity, of least loss on data that was not stored; nothing is stored.
+
+        Parameters
+        ----------
+        data
+            Batches ``(x, y)``, as ``store`` takes them: a ``DataLoader``, or a list.
+
+        Raises
+        ------
+        InvalidInput
+            No data, no memory, or as in ``store``. Nothing was changed.
+        """
+        if not len(self.memory):
+            raise InvalidInput("calibrate: the memory is empty; store examples first.")
+        parts = []
+        for batch in data:
+            x, y = pair(batch, "calibrate.data")
+            logits, keys, targets = self._examined(x, y, "calibrate")
+            log_model = self.log_model(logits)
+            self._inside(targets, log_model.shape[1])
+            if not len(keys):
+                continue
+            fit, found = self._recalled(keys)
+            parts.append((log_model.gather(1, targets[:, None])[:, 0], fit, found == targets[:, None]))
+        if not parts:
+            raise InvalidInput("calibrate.data: no example was given; give batches (x, y).")
+        log_true, fits, right = (torch.cat(part) for part in zip(*parts, strict=True))
+        chosen, edges = calibrated(log_true, fits, right, self.bins)
+        self.weights.copy_(torch.tensor(chosen.weights))
+        self.edges.copy_(edges)
+        self.temperature.fill_(chosen.temperature)
+        return chosen
+
+    # --- the model -------------------------------------------------------------------------------
+
+    def detach(self) -> nn.Module:
+        """Take the memory off, and return the model as it was before; the memory stays as it is."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+        return self.model
+
+    def copy_of_model(self) -> nn.Module:
+        """Return a copy of the model alone."""
+        copied = copy.deepcopy(self.model)
+        for module in copied.modules():
+            for number, hook in list(module._forward_hooks.items()):
+                if isinstance(hook, _Ear):
+                    del module._forward_hooks[number]
+        return copied
+
+    def logits_of(self, out: Any) -> Tensor:
+        """Return the logits in what a model returns."""
+        return check_floating(out if self._logits is None else self._logits(out), "attach: what the model returns")
+
+    def extra_repr(self) -> str:
+        """Return the layer, and how many memories there are."""
+        return f"layer={self.layer!r}, k={self.k}, memories={len(self.memory)}"
+
+
+def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
+    """Return the name of a layer in a model."""
+    names: dict[str, nn.Module] = {name: part for name, part in model.named_modules(remove_duplicate=False) if name}
+    if isinstance(layer, nn.Module):
+        for name, module in names.items():
+            if module is layer:
+                return name
+        raise InvalidParameter(f"attach.layer: a {type(layer).__name__} was given that is no part of the model.")
+    choose(names, layer, "attach.layer")
+    return layer
+
+
+def pair(batch: Any, name: str) -> tuple[Any, Tensor]:
+    """Return a batch as ``(x, y)``."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise InvalidInput(f"{name}: {type(batch).__name__} came; batches (x, y) are allowed, such as [(x, y)].")
+    return batch[0], batch[1]

@@ -1,0 +1,211 @@
+"""distill: move what a memory adds into the weights of a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mossy.arrays import check_integer, check_number
+from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
+from mossy.nn.attach.attach import IGNORED, Attached, pair
+
+__all__ = ["Distilled", "Score", "distill", "score", "widen"]
+
+Batches = Iterable[Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts: mean negative log-likelihood in nats, accuracy, and how many predictions."""
+
+    loss: float
+    accuracy: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A model that learned from another and its memory, and how much of the gain it kept.
+
+    Attributes
+    ----------
+    model
+        The student, in evaluation mode.
+    divergence
+        Mean ``KL(p ‖ p_student)`` of each epoch, in nats.
+    before, memory, after
+        The score of the model alone, with its memory, and of the student, on ``test``; None without it.
+    """
+
+    model: nn.Module
+    divergence: tuple[float, ...]
+    before: Score | None = None
+    memory: Score | None = None
+    after: Score | None = None
+
+    @property
+    def kept(self) -> float:
+        """The part of the gain in loss that was kept: 1 is all of it; NaN without ``test``, or without a gain."""
+        return self._kept(lambda one: -one.loss)
+
+    @property
+    def kept_accuracy(self) -> float:
+        """The part of the gain in accuracy that was kept."""
+        return self._kept(lambda one: one.accuracy)
+
+    def _kept(self, value: Callable[[Score], float]) -> float:
+        if self.before is None or self.memory is None or self.after is None:
+            return float("nan")
+        gain = value(self.memory) - value(self.before)
+        return (value(self.after) - value(self.before)) / gain if gain > 0 else float("nan")
+
+
+def distill(
+    attached: Attached,
+    data: Batches,
+    *,
+    student: nn.Module | None = None,
+    test: Iterable[tuple[Any, Tensor]] | None = None,
+    epochs: int = 3,
+    lr: float = 1e-3,
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+) -> Distilled:
+    r"""Teach a model to predict alone what another predicts with its memory.
+
+    .. math::  \min_w \sum_x \mathrm{KL}\bigl(p(\cdot | x) \,\Vert\, p_w(\cdot | x)\bigr), \qquad
+               p = λ\, p_\text{mem} + (1 - λ)\, p_\text{model}
+
+    What was distilled is in the weights: to forget it in the memory does not take it out of them.
+
+    Parameters
+    ----------
+    attached
+        The teacher, in evaluation mode; it is not changed.
+    data
+        Batches ``x`` or ``(x, y)``, iterated once an epoch; of ``y`` only −100 counts, which leaves positions out. No
+        targets are needed. For what was stored, the memory tells the target; for other data it tells what it is like.
+    student
+        What learns; a copy of the teacher's model unless given. It returns as many classes as the teacher; ``widen``
+        makes room for new ones.
+    test
+        Batches ``(x, y)`` on which teacher and student are scored.
+    epochs
+        At least 1.
+    lr
+        The rate of Adam, above 0.
+    optimizer
+        From parameters to an optimizer, instead of Adam.
+
+    Returns
+    -------
+    Distilled
+
+    Raises
+    ------
+    InvalidInput, InvalidShape, InvalidDtype, InvalidParameter
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), Distilling the knowledge in a neural network, arXiv:1503.02531, section 2, at
+    temperature 1.
+    """
+    if not isinstance(attached, Attached):
+        raise InvalidDtype(f"distill.attached: {type(attached).__name__} was given; what attach() returns is allowed.")
+    if attached.model.training:
+        raise InvalidInput("distill: the teacher is in training mode, where it is random. Call eval().")
+    epochs = check_integer(epochs, "distill.epochs", 1)
+    rate = check_number(lr, "distill.lr", 0.0, open_low=True)
+    learner = attached.copy_of_model() if student is None else student
+    steps = torch.optim.Adam(learner.parameters(), rate) if optimizer is None else optimizer(learner.parameters())
+    learner.train()
+    divergence = tuple(_epoch(attached, learner, data, steps) for _ in range(epochs))
+    learner.eval()
+    if test is None:
+        return Distilled(learner, divergence)
+    batches = list(test)
+    alone = score(attached.model, batches, attached)
+    return Distilled(learner, divergence, alone, score(attached, batches), score(learner, batches, attached))
+
+
+def _epoch(attached: Attached, learner: nn.Module, data: Batches, steps: torch.optim.Optimizer) -> float:
+    """Learn each batch once, and return the mean divergence."""
+    total, n = 0.0, 0
+    for batch in data:
+        x, wanted = _inputs(batch)
+        with torch.no_grad():
+            target = attached(*x)
+        out = attached.logits_of(learner(*x))
+        if out.shape != target.shape:
+            raise InvalidShape(
+                f"distill.student: logits of shape {tuple(out.shape)} came back; the teacher's are "
+                f"{tuple(target.shape)}. widen(head, classes) gives a head more outputs."
+            )
+        log_p, log_q = target.flatten(0, -2).float(), F.log_softmax(out.flatten(0, -2).float(), -1)
+        if wanted is not None:
+            log_p, log_q = log_p[wanted], log_q[wanted]
+        if not len(log_p):
+            continue
+        loss = F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+        steps.zero_grad()
+        torch.autograd.backward(loss)
+        steps.step()
+        total, n = total + loss.item() * len(log_p), n + len(log_p)
+    if not n:
+        raise InvalidInput("distill.data: no example was given, or not again; give a DataLoader or a list of batches.")
+    return total / n
+
+
+def _inputs(batch: Any) -> tuple[tuple[Any, ...], Tensor | None]:
+    """Return the model's inputs, and which positions count."""
+    if isinstance(batch, Tensor):
+        return (batch,), None
+    x, y = (batch[0], None) if isinstance(batch, tuple | list) and len(batch) == 1 else pair(batch, "distill.data")
+    return x if isinstance(x, tuple) else (x,), None if y is None else y.flatten() != IGNORED
+
+
+@torch.no_grad()
+def score(model: nn.Module, data: Iterable[tuple[Any, Tensor]], attached: Attached | None = None) -> Score:
+    """Return how well a model predicts ``y`` of batches ``(x, y)``; −100 is left out.
+
+    Classes that the model does not know count as they do in a mixture with ``attached``, if that is given.
+    """
+    total, right, n = 0.0, 0, 0
+    for batch in data:
+        x, y = pair(batch, "score.data")
+        out = model(*(x if isinstance(x, tuple) else (x,)))
+        logits = (out if attached is None else attached.logits_of(out)).flatten(0, -2)
+        log_p = F.log_softmax(logits.float(), -1) if attached is None else attached.log_model(logits)
+        kept = y.flatten() != IGNORED
+        log_p, y = log_p[kept], y.flatten()[kept].to(log_p.device)
+        total += F.nll_loss(log_p, y, reduction="sum").item()
+        right += int((log_p.argmax(-1) == y).sum())
+        n += len(y)
+    if not n:
+        raise InvalidInput("score.data: no example was given; give batches (x, y).")
+    return Score(total / n, right / n, n)
+
+
+def widen(head: nn.Linear, outputs: int) -> nn.Linear:
+    """Return a copy of a head with more outputs: the new ones start without weights, at the least bias.
+
+    Raises
+    ------
+    InvalidDtype, InvalidParameter
+    """
+    if not isinstance(head, nn.Linear):
+        raise InvalidDtype(f"widen.head: {type(head).__name__} was given; a torch.nn.Linear is allowed.")
+    outputs = check_integer(outputs, "widen.outputs", head.out_features)
+    wide = copy.deepcopy(head)
+    more = outputs - head.out_features
+    wide.out_features = outputs
+    wide.weight = nn.Parameter(F.pad(head.weight.detach(), (0, 0, 0, more)))
+    if head.bias is not None:
+        least = head.bias.detach().min()
+        wide.bias = nn.Parameter(torch.cat([head.bias.detach(), least.expand(more)]))
+    return wide
