@@ -62,7 +62,7 @@ def test_votes_and_mixture_agree_with_loops(fit, data, temperature, weight):
     told = votes(torch.tensor([fit]).double(), torch.tensor([targets]), temperature, 4)
     np.testing.assert_allclose(told[0].numpy(), naive.votes(fit, targets, temperature, 4), atol=1e-9)
     log_model = F.log_softmax(torch.tensor([logits]).double(), -1)
-    mixed = mixture(log_model, told, torch.tensor([weight]).double())[0]
+    mixed = mixture(log_model, told, torch.tensor([weight], dtype=torch.float64))[0]
     np.testing.assert_allclose(mixed.numpy(), naive.mixture(logits, told[0].tolist(), weight), atol=1e-9)
     assert float(mixed.exp().sum()) == pytest.approx(1)
 

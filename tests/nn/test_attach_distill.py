@@ -85,8 +85,7 @@ def test_what_cannot_be_used_is_named():
         distill(attached.model, [x])
     with pytest.raises(InvalidInput, match="no example"):
         distill(attached, [])
-    with pytest.raises(InvalidInput, match="not again"):
-        distill(attached, iter([x]), epochs=2)
+    assert len(distill(attached, iter([x]), epochs=2).divergence) == 2
     with pytest.raises(InvalidInput, match="batches"):
         distill(attached, [{"x": x}])
     with pytest.raises(InvalidParameter, match="epochs"):

@@ -212,12 +212,20 @@ class Attached(nn.Module):
             The activation does not fit the logits or the memory, or holds NaN.
         """
         logits, keys = self._run(inputs, named)
-        log_model = self.log_model(logits.flatten(0, -2))
-        if len(self.memory):
-            fit, targets = self._recalled(keys)
-            recalled = votes(fit, self._inside(targets, log_model.shape[1]), self.temperature, log_model.shape[1])
-            log_model = mixture(log_model, recalled, self._weight(fit))
-        return log_model.to(logits.dtype).unflatten(0, logits.shape[:-1])
+        return self.mixed(logits, self._recalled(keys) if len(self.memory) else None)
+
+    def mixed(self, logits: Tensor, recalled: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return ``ln p (..., classes)`` of logits ``(..., c)`` and what ``recalled`` says of each."""
+        log_p = self.log_model(logits.flatten(0, -2))
+        if recalled is not None:
+            fit, targets = recalled[0], self._inside(recalled[1], log_p.shape[1])
+            log_p = mixture(log_p, votes(fit, targets, self.temperature, log_p.shape[1]), self._weight(fit))
+        return log_p.to(logits.dtype).view(*logits.shape[:-1], log_p.shape[1])
+
+    @torch.no_grad()
+    def recalled(self, *inputs: Any) -> tuple[Tensor, Tensor] | None:
+        """Return how well the best memories fit ``(n, k)``, and their targets; None if the memory is empty."""
+        return self._recalled(self._run(inputs, {})[1]) if len(self.memory) else None
 
     def _run(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the model's logits ``(..., c)``, and the cue of each ``(n, d)``."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +19,7 @@ from mossy.nn.attach.attach import IGNORED, Attached, pair
 __all__ = ["Distilled", "Score", "distill", "score", "widen"]
 
 Batches = Iterable[Any]
+Lesson = tuple[tuple[Any, ...], Tensor | None, tuple[Tensor, Tensor] | None]  # inputs, what counts, what is recalled
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def distill(
     epochs: int = 3,
     lr: float = 1e-3,
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    seed: int = 0,
 ) -> Distilled:
     r"""Teach a model to predict alone what another predicts with its memory.
 
@@ -88,8 +91,9 @@ def distill(
     attached
         The teacher, in evaluation mode; it is not changed.
     data
-        Batches ``x`` or ``(x, y)``, iterated once an epoch; of ``y`` only −100 counts, which leaves positions out. No
-        targets are needed. For what was stored, the memory tells the target; for other data it tells what it is like.
+        Batches ``x`` or ``(x, y)``; of ``y`` only −100 counts, which leaves positions out. No targets are needed: for
+        what was stored, the memory tells the target; for other data it tells what it is like. They are iterated and
+        held in memory once, with what they recall; every epoch learns them in another order.
     student
         What learns; a copy of the teacher's model unless given. It returns as many classes as the teacher; ``widen``
         makes room for new ones.
@@ -101,6 +105,8 @@ def distill(
         The rate of Adam, above 0.
     optimizer
         From parameters to an optimizer, instead of Adam.
+    seed
+        Of the order.
 
     Returns
     -------
@@ -124,7 +130,11 @@ def distill(
     learner = attached.copy_of_model() if student is None else student
     steps = torch.optim.Adam(learner.parameters(), rate) if optimizer is None else optimizer(learner.parameters())
     learner.train()
-    divergence = tuple(_epoch(attached, learner, data, steps) for _ in range(epochs))
+    lessons = [(x, counts, attached.recalled(*x)) for x, counts in map(_inputs, data)]
+    random = np.random.default_rng(check_integer(seed, "distill.seed", 0))
+    divergence = tuple(
+        _epoch(attached, learner, [lessons[i] for i in random.permutation(len(lessons))], steps) for _ in range(epochs)
+    )
     learner.eval()
     if test is None:
         return Distilled(learner, divergence)
@@ -133,13 +143,12 @@ def distill(
     return Distilled(learner, divergence, alone, score(attached, batches), score(learner, batches, attached))
 
 
-def _epoch(attached: Attached, learner: nn.Module, data: Batches, steps: torch.optim.Optimizer) -> float:
+def _epoch(attached: Attached, learner: nn.Module, lessons: list[Lesson], steps: torch.optim.Optimizer) -> float:
     """Learn each batch once, and return the mean divergence."""
     total, n = 0.0, 0
-    for batch in data:
-        x, wanted = _inputs(batch)
+    for x, wanted, recalled in lessons:
         with torch.no_grad():
-            target = attached(*x)
+            target = attached.mixed(attached.logits_of(attached.model(*x)), recalled)
         out = attached.logits_of(learner(*x))
         if out.shape != target.shape:
             raise InvalidShape(
@@ -157,7 +166,7 @@ def _epoch(attached: Attached, learner: nn.Module, data: Batches, steps: torch.o
         steps.step()
         total, n = total + loss.item() * len(log_p), n + len(log_p)
     if not n:
-        raise InvalidInput("distill.data: no example was given, or not again; give a DataLoader or a list of batches.")
+        raise InvalidInput("distill.data: no example was given; give batches x or (x, y).")
     return total / n
 
 
