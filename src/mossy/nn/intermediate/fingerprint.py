@@ -14,7 +14,7 @@ from torch import Tensor
 from mossy.errors import InvalidInput
 from mossy.nn.intermediate.tree import PLAIN
 
-__all__ = ["combine", "digest", "digests", "encode"]
+__all__ = ["combine", "digest", "digests", "encode", "plain_bytes"]
 
 BYTES = 16  # of a digest
 SECRET = secrets.token_bytes(32)  # of this process: no input can be made to meet another
@@ -37,7 +37,7 @@ def digests(rows: Tensor, about: bytes = b"") -> list[bytes]:
         The tensor is sparse, or has no bytes (the device ``meta``).
     """
     about = combine(about, f"{rows.dtype},{tuple(rows.shape[1:])},{rows.device}".encode())
-    raw = _bytes(rows)
+    raw = plain_bytes(rows)
     whole = raw.shape[1] // BLOCK * BLOCK
     rest = raw[:, whole:]
     if not whole:
@@ -80,7 +80,7 @@ def encode(leaf: object) -> bytes:
     )
 
 
-def _bytes(rows: Tensor) -> NDArray[np.uint8]:
+def plain_bytes(rows: Tensor) -> NDArray[np.uint8]:
     """Return the bytes of each row ``(n, bytes)``, on the host."""
     if rows.layout != torch.strided or rows.is_quantized or rows.device.type == "meta":
         raise InvalidInput(
