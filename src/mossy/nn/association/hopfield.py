@@ -448,6 +448,8 @@ class Hopfield(nn.Module):
         alike = projection is stored and (self.norm_stored_pattern is None) == (self.norm_pattern_projection is None)
         y = x if alike else normalise(projection, roles["projection"].norm)
         (key, offset), (value, bias) = absorbed(roles["stored"], key), absorbed(roles["projection"], value)
+        if offset is not None and bias is not None:
+            bias = bias + 0 * offset.sum()  # softmax does not see it, but distributed training wants its gradient
         h = self.num_heads
         key, value = (each.reshape(h, -1, size) for each in (key, value))
         offset, bias = (None if each is None else each.reshape(h, 1, -1) for each in (offset, bias))

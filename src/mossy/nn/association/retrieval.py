@@ -12,6 +12,7 @@ and settles by reading the keys themselves, ``q ← a k``, which with softmax is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -71,13 +72,18 @@ def activity(q: Tensor, k: Tensor, beta: Beta, separation: str = "softmax", mask
     Half precision is multiplied in float32: a product of 300 · 300 over 64 entries is beyond float16.
     """
     dtype = q.dtype
-    with torch.autocast(q.device.type, enabled=False):
+    with _own_precision(q.device.type):
         if dtype in (torch.float16, torch.bfloat16):
             q, k = q.float(), k.float()
         evidence = (q * beta) @ k.to(q.dtype).transpose(-2, -1)
         if mask is not None:
             evidence = evidence.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else evidence + mask
         return SEPARATIONS[separation](evidence).to(dtype)
+
+
+def _own_precision(device: str) -> AbstractContextManager[object]:
+    """Return a context without autocast, on devices that know it."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def settle(
@@ -115,7 +121,8 @@ def _moved(old: Tensor, new: Tensor, eps: float) -> Tensor:
     """Return which states moved by more than ``eps`` of their length, ``(..., 1)``."""
     wide = torch.float32 if new.dtype in (torch.float16, torch.bfloat16) else new.dtype
     gap, length = (torch.linalg.vector_norm(each, dim=-1, keepdim=True, dtype=wide) for each in (new - old, new))
-    return gap > eps * length
+    moved: Tensor = gap > eps * length
+    return moved
 
 
 def read_unprojected(
