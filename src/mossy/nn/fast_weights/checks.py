@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +14,7 @@ from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.rules import Rule, as_rule
 from mossy.nn.tensors import check_fits, check_floating, check_shape
 
-__all__ = ["Work", "prepared", "work_dtype"]
+__all__ = ["Work", "precisely", "prepared", "work_dtype"]
 
 
 @final
@@ -42,6 +43,13 @@ class Work:
 def work_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype of sums and states: half precision adds up in float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def precisely(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which autocast leaves dtypes alone: sums over many tokens would lose what it takes away."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def prepared(

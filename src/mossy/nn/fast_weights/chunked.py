@@ -1,8 +1,8 @@
 r"""Fast weights in parallel within chunks of ``c`` tokens: large products instead of a loop over tokens.
 
-Within a chunk let ``F_i`` be the sum of ``ln α`` up to and with token ``i``, ``D_ij`` that of the tokens after ``j`` up to
-``i``, and ``S`` the state before the chunk. A rule that does not correct writes ``u_j = β_j v_j``; one that corrects
-writes what solves a triangular system (the UT transform):
+Within a chunk let ``F_i`` be the sum of ``ln α`` up to and with token ``i``, ``D_ij`` that of the tokens after ``j``
+up to ``i``, and ``S`` the state before the chunk. A rule that does not correct writes ``u_j = β_j v_j``; one that
+corrects writes what solves a triangular system (the UT transform):
 
 .. math::  (I + A)\,U = \operatorname{diag}(β)\,(V - \operatorname{diag}(e^F) K S^\top), \qquad
            A_{ij} = [i > j]\; β_i\, e^{D_{ij}}\, k_i^\top k_j .
@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mossy.arrays import check_integer
-from mossy.nn.fast_weights.checks import Work, prepared
+from mossy.nn.fast_weights.checks import Work, precisely, prepared
 from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.recurrent import advance
 from mossy.nn.fast_weights.rules import Rule
@@ -82,7 +82,7 @@ def chunked(
     chunk = check_integer(chunk, "chunk", 1)
     work = prepared(q, k, v, rule, beta, log_decay, modes, state)
     s = q.shape[2]
-    with torch.autocast(q.device.type, enabled=False):
+    with precisely(q.device):
         if s == 1:
             one, after = advance(work, 0, work.state)
             return one[:, :, None].to(v.dtype), work.returned(after)
@@ -152,7 +152,7 @@ def _cut(part: Tensor, c: int) -> Tensor:
     short = -part.shape[2] % c
     if short:
         part = pad(part, [0, 0] * (part.dim() - 3) + [0, short])
-    return part.unflatten(2, (-1, c))
+    return part.reshape(*part.shape[:2], -1, c, *part.shape[3:])
 
 
 def _flat(part: Tensor, batch: int) -> Tensor:

@@ -1,7 +1,7 @@
 r"""Fading of the fast weights by a strength law: several matrices, each with its own rate, and one readout.
 
-A law gives modes with the rates ``λ_m`` and the readout ``c_m`` (``mossy.strength``). What an additive rule writes is an
-event that excites every mode by the same amount, so that a token written ``n`` tokens ago has the strength ``r(n)``:
+A law gives modes with the rates ``λ_m`` and the readout ``c_m`` (``mossy.strength``). What an additive rule writes is
+an event that excites every mode by the same amount, so that a token written ``n`` tokens ago has the strength ``r(n)``:
 
 .. math::  S^{(m)}_t = e^{-λ_m} S^{(m)}_{t-1} + v_t k_t^\top, \qquad S_t = \sum_m c_m S^{(m)}_t, \qquad
            r(n) = \sum_m c_m e^{-λ_m n}.

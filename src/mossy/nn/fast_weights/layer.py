@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, silu
+from torch.nn.functional import logsigmoid, rms_norm
 
 from mossy.arrays import check_flag, check_integer, choose
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
@@ -134,13 +134,13 @@ class FastWeights(nn.Module):
                 f"FastWeights.overshoot: True was given with the rule {self.rule.name!r}, which has no β. Use "
                 "rule='delta' or 'gated_delta'."
             )
-        at = {"device": device, "dtype": dtype}
+        at: dict[str, Any] = {"device": device, "dtype": dtype}
         channels = self.heads * (2 * self.d_key + self.d_value)
         self.project = nn.Linear(d_model, channels, bias=False, **at)
         self.kernel = nn.Parameter(torch.empty(self.width, channels, **at)) if self.width > 1 else None
         self.write_gate = nn.Linear(d_model, self.heads, **at) if self.rule.corrects else None
         self.keep_gate = nn.Linear(d_model, self.heads, **at) if self.rule.fades else None
-        self.norm = nn.RMSNorm(self.d_value, eps=1e-5, **at)
+        self.scale = nn.Parameter(torch.empty(self.d_value, **at))  # of the RMSNorm
         self.out = nn.Linear(self.heads * self.d_value, d_model, bias=False, **at)
         modes = None if law is None else modes_of(law, token)
         self.register_buffer("rates", None if modes is None else modes.rates.to(device), persistent=False)
@@ -148,9 +148,12 @@ class FastWeights(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew: gates that keep for 256 to 4,096 tokens, a convolution that sees its own token."""
+        """Draw all parameters anew: gates that keep for 256 to 4,096 tokens, queries that ask as keys are written."""
         for linear in (self.project, self.out):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+        with torch.no_grad():
+            heads = self.project.weight.view(self.heads, -1, self.d_model)
+            heads[:, : self.d_key] = heads[:, self.d_key : 2 * self.d_key]
         if self.kernel is not None:
             nn.init.uniform_(self.kernel, -(self.width**-0.5), self.width**-0.5)
         if self.write_gate is not None:
@@ -161,7 +164,7 @@ class FastWeights(nn.Module):
             tokens = torch.logspace(math.log10(FIRST), math.log10(LAST), self.heads)
             with torch.no_grad():
                 self.keep_gate.bias.copy_(torch.log(tokens))  # σ(ln n) = 1 − 1/(n + 1)
-        nn.init.ones_(self.norm.weight)
+        nn.init.ones_(self.scale)
 
     def start(self, batch: int) -> FastState:
         """Return the state before the first token, for ``batch`` sequences: zeros."""
@@ -216,15 +219,15 @@ class FastWeights(nn.Module):
         tail = state.tail.to(mixed.dtype)
         if self.kernel is not None:
             mixed, tail = convolved(mixed, tail, self.kernel, count)
-        mixed = mixed.to(work_dtype(mixed.dtype)).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        q, k, v = mixed.split([self.d_key, self.d_key, self.d_value], -1)
+        mixed = mixed.to(work_dtype(mixed.dtype)).view(b, s, self.heads, -1).transpose(1, 2)
+        q, k, v = mixed[..., : self.d_key], mixed[..., self.d_key : 2 * self.d_key], mixed[..., 2 * self.d_key :]
         beta = self._beta(x)
         log_decay = None if self.keep_gate is None else logsigmoid(self.keep_gate(x)).mT
         if count is not None:
             real = (torch.arange(s, device=x.device) < count[:, None])[:, None]
             beta = real.expand(b, self.heads, s).to(v.dtype) if beta is None else beta * real
             if log_decay is not None:
-                log_decay = log_decay * real
+                log_decay = log_decay.masked_fill(~real, 0)
             elif self.law is not None:
                 log_decay = -beta
         read, weights = chunked(
@@ -238,8 +241,8 @@ class FastWeights(nn.Module):
             state=state.weights,
             chunk=self.chunk,
         )
-        read = self.norm(read.transpose(1, 2).to(self.norm.weight.dtype))
-        return self.out(read.flatten(2)), FastState(weights, tail)
+        read = rms_norm(read.transpose(1, 2), (self.d_value,), self.scale.to(read.dtype), eps=1e-5)
+        return self.out(read.flatten(2).to(self.out.weight.dtype)), FastState(weights, tail)
 
     def _beta(self, x: Tensor) -> Tensor | None:
         if self.write_gate is None:
@@ -272,7 +275,7 @@ class FastWeights(nn.Module):
 def convolved(x: Tensor, tail: Tensor, kernel: Tensor, count: Tensor | None = None) -> tuple[Tensor, Tensor]:
     r"""Return a causal convolution of each channel, and the inputs that the next piece needs.
 
-    .. math::  y_t = \operatorname{silu}\Big(\sum_{j=0}^{w-1} κ_j \odot x_{t - w + 1 + j}\Big)
+    .. math::  y_t = \sum_{j=0}^{w-1} κ_j \odot x_{t - w + 1 + j}
 
     Parameters
     ----------
@@ -291,6 +294,6 @@ def convolved(x: Tensor, tail: Tensor, kernel: Tensor, count: Tensor | None = No
     for j in range(1, width):
         y = y + whole[:, j : j + s] * kernel[j]
     if count is None:
-        return silu(y), whole[:, s:]
+        return y, whole[:, s:]
     last = count[:, None] + torch.arange(width - 1, device=x.device)
-    return silu(y), whole.take_along_dim(last[..., None], 1)
+    return y, whole.take_along_dim(last[..., None], 1)
