@@ -20,7 +20,8 @@ def fast_weights(results: Results) -> str:
         )
         for name in found[KINDS[0]]
     ]
-    heads = ("batch 8, 4 heads, 256 tokens, 64 × 64", "forward, CPU ms", "with backward", "of the plain kernel", "its backward")
+    what = "batch 8, 4 heads, 256 tokens, 64 × 64"
+    heads = (what, "forward, CPU ms", "with backward", "of the plain kernel", "its backward")
     return markdown(heads, rows)
 
 
