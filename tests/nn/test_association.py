@@ -74,7 +74,7 @@ def test_projected_it_retrieves_as_the_loops_do(heads):
     norms = (layer.norm_state_pattern, layer.norm_stored_pattern, layer.norm_pattern_projection)
     made = []
     for x, role, norm in zip((state, stored, projection), ("state", "stored", "projection"), norms, strict=True):
-        weight, bias = (each.tolist() for each in core.weights(role))
+        weight, bias = (each.tolist() for each in core.weights()[role])
         normed = [naive.layer_norm(row, norm.weight.tolist(), norm.bias.tolist()) for row in x[0].tolist()]
         made.append([naive.project(row, weight, bias) for row in normed])
     for i in range(3):
@@ -323,7 +323,7 @@ def test_the_association_matrix_says_who_read_what():
     a = layer.get_association_matrix((stored, state))
     assert a.shape == (3, 2, 4, 5)
     torch.testing.assert_close(a.sum(-1), torch.ones(3, 2, 4))
-    weight, bias = layer.association_core.weights("projection")
+    weight, bias = layer.association_core.weights()["projection"]
     v = nn.functional.linear(layer.norm_pattern_projection(stored), weight, bias).view(3, 5, 2, 3).transpose(1, 2)
     torch.testing.assert_close((a @ v).transpose(1, 2).flatten(2), layer((stored, state)), atol=1e-5, rtol=1e-5)
     assert HopfieldLayer(6, 9, num_heads=2).get_association_matrix(state).shape == (3, 2, 4, 9)

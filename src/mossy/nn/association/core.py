@@ -40,6 +40,9 @@ class AssociationCore(nn.Module):
     InvalidParameter
     """
 
+    q_proj_weight: nn.Parameter | None
+    k_proj_weight: nn.Parameter | None
+    v_proj_weight: nn.Parameter | None
     out_proj: nn.Linear | None
 
     def __init__(
@@ -119,14 +122,19 @@ class AssociationCore(nn.Module):
             else:
                 nn.init.normal_(parameter, std=SPREAD)
 
-    def weights(self, role: str) -> tuple[Tensor | None, Tensor | None]:
-        """Return weight and bias of a role, each None where there is none."""
-        count = self.rows[role]
-        if count == 0:
-            return None, None
-        first = sum(self.rows[before] for before in ROLES[: ROLES.index(role)])
-        if self.in_proj_weight is not None:
-            weight = self.in_proj_weight[first : first + count]
+    def weights(self) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+        """Return weight and bias of each role, None where there is none."""
+        if self.packed:
+            weights = self._parts(self.in_proj_weight)
         else:
-            weight = getattr(self, {"state": "q", "stored": "k", "projection": "v"}[role] + "_proj_weight")
-        return weight, None if self.in_proj_bias is None else self.in_proj_bias[first : first + count]
+            own = {"state": self.q_proj_weight, "stored": self.k_proj_weight, "projection": self.v_proj_weight}
+            weights = {role: weight for role, weight in own.items() if weight is not None}
+        biases = self._parts(self.in_proj_bias)
+        return {role: (weights.get(role), biases.get(role)) for role in ROLES}
+
+    def _parts(self, packed: Tensor | None) -> dict[str, Tensor]:
+        """Return the rows of each role that has some."""
+        if packed is None:
+            return {}
+        own = [role for role in ROLES if self.rows[role]]
+        return dict(zip(own, torch.split(packed, [self.rows[role] for role in own]), strict=True))

@@ -23,12 +23,10 @@ from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
 
 __all__ = ["Hopfield"]
 
-Input: TypeAlias = Tensor | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
-
-
 USUAL = 4  # reads, where the states settle after a number of steps that nobody knows
 
-
+Input: TypeAlias = Tensor | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
+Roles: TypeAlias = dict[str, Projection]
 Move: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -331,8 +329,9 @@ class Hopfield(nn.Module):
         if len(stored) == 1 and mask is None:  # all states ask the same patterns, as one set of states
             known = None if known is None else known.expand(state.shape).reshape(1, -1, state.shape[-1])
             state = state if len(state) == 1 else state.reshape(1, -1, state.shape[-1])
-        found = self._unprojected(stored, state, projection, known, mask) if unprojected else None
-        found = self._projected(stored, state, projection, known, mask) if found is None else found
+        roles = self._roles()
+        found = self._unprojected(roles, stored, state, projection, known, mask) if unprojected else None
+        found = self._projected(roles, stored, state, projection, known, mask) if found is None else found
         found.shape = (batch, length)
         found.single = single
         return found
@@ -396,9 +395,14 @@ class Hopfield(nn.Module):
         return self._batched(known if known.dim() > 1 else known[None])
 
     def _projected(
-        self, stored: Tensor, state: Tensor, projection: Tensor, known: Tensor | None, mask: Tensor | None
+        self,
+        roles: Roles,
+        stored: Tensor,
+        state: Tensor,
+        projection: Tensor,
+        known: Tensor | None,
+        mask: Tensor | None,
     ) -> Asked:
-        roles = self._roles()
         inputs = dict(zip(ROLES, (state, stored, projection), strict=True))
         made: dict[str, Tensor] = {}
         if known is not None:
@@ -409,7 +413,7 @@ class Hopfield(nn.Module):
                 made |= zip(alike, project(inputs[role], [roles[each] for each in alike]), strict=True)
         core = self.association_core
         if self.connected and core is not None:
-            weight, bias = core.weights("projection")
+            weight, bias = core.weights()["projection"]
             made["projection"] = made["projection"] if weight is None else F.linear(made["projection"], weight, bias)
         q, k, v = (self._in_heads(made[role], role) for role in ROLES)
         if core is not None and self.normalize_hopfield_space:
@@ -428,10 +432,16 @@ class Hopfield(nn.Module):
         return Asked(q, move, lambda q, dropout: see(q, v=v, dropout=dropout), k, mask)
 
     def _unprojected(
-        self, stored: Tensor, state: Tensor, projection: Tensor, known: Tensor | None, mask: Tensor | None
+        self,
+        roles: Roles,
+        stored: Tensor,
+        state: Tensor,
+        projection: Tensor,
+        known: Tensor | None,
+        mask: Tensor | None,
     ) -> Asked | None:
         """Return the same without a projection of the stored patterns, or None where that is not possible or slower."""
-        core, roles = self.association_core, self._roles()
+        core = self.association_core
         key, value = roles["stored"].weight, roles["projection"].weight
         special = self.connected or self.normalize_hopfield_space or self.add_zero_association
         if core is None or key is None or value is None or special or core.bias_k is not None:
@@ -460,12 +470,12 @@ class Hopfield(nn.Module):
             lambda q, dropout: see(q, y=y, value=value, bias=bias, dropout=dropout),
         )
 
-    def _roles(self) -> dict[str, Projection]:
+    def _roles(self) -> Roles:
         norms = (self.norm_state_pattern, self.norm_stored_pattern, self.norm_pattern_projection)
         core = self.association_core
         if core is None:
             return {role: Projection(None, None, None) for role in ROLES}
-        weights = {role: core.weights(role) for role in ROLES}
+        weights = core.weights()
         if self.connected:
             weights["projection"] = weights["stored"]
         return {role: Projection(*weights[role], norm) for role, norm in zip(ROLES, norms, strict=True)}
