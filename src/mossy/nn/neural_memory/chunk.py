@@ -1,25 +1,41 @@
-"""What both memories share: tokens of one chunk as outer products that are never summed up before the chunk ends."""
+"""What both memories share: tokens of one chunk as outer products that are not summed up before the chunk ends.
+
+A function and its ``_back`` stand together; ``d_x`` is the gradient of the loss of the model with respect to ``x``.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["bounded", "errors_in_turn", "recalled", "shrink"]
+from mossy.nn.neural_memory.network import Gradients
+
+__all__ = ["errors_in_turn", "errors_in_turn_back", "into", "recalled", "recalled_back", "shrink", "shrink_back"]
 
 
-def recalled(queries: Tensor, inputs: Tensor, changes: Tensor) -> Tensor:
-    """Return ``y_t = Σ_{i ≤ t} (q_t · x_i) c_i``: what the chunk's own tokens add to a layer's output.
+def recalled(base: Tensor, queries: Tensor, inputs: Tensor, changes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``y_t = y⁰_t + Σ_{i ≤ t} (q_t · x_i) c_i``, and the products ``q_t · x_i``, 0 where ``i > t``.
 
     Parameters
     ----------
+    base
+        ``y⁰``, ``(b, n, o)``; it is overwritten.
     queries
         ``q`` of the last ``n`` of ``p`` tokens, ``(b, n, i)``.
     inputs, changes
         ``x`` and ``c`` of all, ``(b, p, i)`` and ``(b, p, o)``.
     """
-    past = inputs.shape[1] - queries.shape[1]
-    return torch.bmm(torch.bmm(queries, inputs.mT).tril(past), changes)
+    overlap = torch.bmm(queries, inputs.mT).tril_(inputs.shape[1] - queries.shape[1])
+    return base.baddbmm_(overlap, changes), overlap
+
+
+def recalled_back(
+    d_found: Tensor, queries: Tensor, inputs: Tensor, changes: Tensor, overlap: Tensor, d_queries: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Add to ``d_queries``; return ``d_inputs`` and ``d_changes``."""
+    d_overlap = torch.bmm(d_found, changes.mT).tril_(inputs.shape[1] - queries.shape[1])
+    d_queries.baddbmm_(d_overlap, inputs)
+    return torch.bmm(d_overlap.mT, queries), torch.bmm(overlap.mT, d_found)
 
 
 def errors_in_turn(
@@ -32,7 +48,7 @@ def errors_in_turn(
     Parameters
     ----------
     errors
-        ``e⁰``, ``(b, n, o)``.
+        ``e⁰``, ``(b, n, o)``; it is overwritten.
     inputs
         ``x`` of the same tokens, ``(b, n, i)``.
     rate
@@ -41,20 +57,59 @@ def errors_in_turn(
         ``x`` and ``c`` of the tokens of the chunk that came before, ``(b, p, i)`` and ``(b, p, o)``.
     """
     if inputs_before.shape[1]:
-        errors = torch.baddbmm(errors, torch.bmm(inputs, inputs_before.mT), changes_before)
+        errors.baddbmm_(torch.bmm(inputs, inputs_before.mT), changes_before)
     if inputs.shape[1] == 1:
         return errors
-    overlap = torch.bmm(inputs, (inputs * rate).mT)
-    found: Tensor = torch.linalg.solve_triangular(overlap, errors, upper=False, unitriangular=True)
+    found: Tensor = torch.linalg.solve_triangular(_system(inputs, rate), errors, upper=False, unitriangular=True)
     return found
 
 
-def bounded(vectors: Tensor, most: float | None) -> Tensor:
-    """Return vectors ``(…, n)``, those that are longer than ``most`` brought down to it; None for no bound."""
-    return vectors if most is None else vectors * shrink(vectors, most)
+def errors_in_turn_back(
+    d_found: Tensor,
+    found: Tensor,
+    inputs: Tensor,
+    rate: Tensor,
+    inputs_before: Tensor,
+    changes_before: Tensor,
+    d_inputs: Tensor,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Add to ``d_inputs``; return ``d_errors``, ``d_rate``, ``d_inputs_before`` and ``d_changes_before``."""
+    d_errors, d_rate = d_found, None
+    if inputs.shape[1] > 1:
+        system = _system(inputs, rate)
+        d_errors = torch.linalg.solve_triangular(system.mT, d_found, upper=True, unitriangular=True)
+        d_system = torch.bmm(d_errors, found.mT).tril_(-1).neg_()
+        back = torch.bmm(d_system.mT, inputs)
+        d_rate = (back * inputs).sum(-1, keepdim=True)
+        d_inputs.baddbmm_(d_system, inputs * rate).addcmul_(back, rate)
+    if not inputs_before.shape[1]:
+        return d_errors, d_rate, None, None
+    overlap, d_overlap = torch.bmm(inputs, inputs_before.mT), torch.bmm(d_errors, changes_before.mT)
+    d_inputs.baddbmm_(d_overlap, inputs_before)
+    return d_errors, d_rate, torch.bmm(d_overlap.mT, inputs), torch.bmm(overlap.mT, d_errors)
+
+
+def _system(inputs: Tensor, rate: Tensor) -> Tensor:
+    """Return ``A[t, i] = (x_t · x_i) θ_i``, of which only what is below the diagonal is looked at."""
+    return torch.bmm(inputs, (inputs * rate).mT)
 
 
 def shrink(vectors: Tensor, most: Tensor | float) -> Tensor:
     """Return the factors ``(…, 1)`` that bring vectors ``(…, n)`` down to a length of ``most``, 1 for shorter ones."""
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return torch.where(length > most, most / length, 1.0)
+    return (most / length.clamp_(min=TINY)).clamp_(max=1)
+
+
+def shrink_back(d_factor: Tensor, factor: Tensor, most: Tensor | float) -> Tensor:
+    """Return ``u``, where ``d_vectors = u ∘ vectors``: ``∂f/∂x = −f³ x / most²`` where ``f < 1``."""
+    slope = d_factor * factor.pow(3) / (most * most)
+    return torch.where(factor < 1, -slope, 0)
+
+
+def into(sums: Gradients, layer: int, left: Tensor, right: Tensor) -> None:
+    """Add ``leftᵀ right``, ``(b, i, o)`` from ``(b, n, i)`` and ``(b, n, o)``, to the gradient of one layer."""
+    held = sums[layer]
+    sums[layer] = torch.bmm(left.mT, right) if held is None else held.baddbmm_(left.mT, right)
+
+
+TINY = 1e-30  # so that a vector of zeros is divided by no zero

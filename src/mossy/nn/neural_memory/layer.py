@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter
+from mossy.nn.neural_memory.gradient import advance
+from mossy.nn.neural_memory.network import Options, Weights
 from mossy.nn.neural_memory.nonlinearity import NONLINEARITIES
-from mossy.nn.neural_memory.options import Options, Weights
 from mossy.nn.neural_memory.state import NeuralMemoryState
-from mossy.nn.neural_memory.stream import DEPTHS, Moment, Three, advance, begin, folded
+from mossy.nn.neural_memory.stream import DEPTHS, Gates, Moment, Tokens, begin, finished
 from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
 
 __all__ = ["NeuralMemory"]
@@ -182,16 +183,15 @@ class NeuralMemory(nn.Module):
             check_mask(learn, "NeuralMemory: learn", tuple(x.shape[:2]))
         tokens, gates, tail = self._tokens(x, state.tail)
         with _full_precision(x):
-            rate, momentum, forget = gates
             if learn is not None:
                 taught = learn.unsqueeze(1).expand(-1, self.heads, -1).reshape(-1, learn.shape[1], 1)
-                rate = rate * taught
+                gates = gates._replace(rate=gates.rate * taught)
             found, moment = advance(
                 DEPTHS[self.depth],
                 self._start(x.shape[0]),
                 Moment(*(tuple(part.flatten(0, 1) for part in parts) for parts in state[:5])),
                 tokens,
-                (rate, momentum, forget),
+                gates,
                 self.chunk,
                 self._options,
             )
@@ -221,7 +221,7 @@ class NeuralMemory(nn.Module):
         (queries, _, _), _, _ = self._tokens(x, state.tail)
         with _full_precision(x):
             moment = Moment(*(tuple(part.flatten(0, 1) for part in parts) for parts in state[:5]))
-            found = DEPTHS[self.depth].apply(folded(moment), queries, self._options)
+            found = DEPTHS[self.depth].apply(finished(moment).memory, queries, self._options)
         return self._merged(found, x)
 
     def begin(self, b: int) -> NeuralMemoryState:
@@ -245,7 +245,7 @@ class NeuralMemory(nn.Module):
         )
         return NeuralMemoryState(memory, carried, velocity, inputs, changes, tail)
 
-    def _tokens(self, x: Tensor, tail: Tensor) -> tuple[Three, Three, Tensor]:
+    def _tokens(self, x: Tensor, tail: Tensor) -> tuple[Tokens, Gates, Tensor]:
         """Return queries, keys and values, the gates, and the last inputs of the convolution."""
         normed = x if self.norm is None else self.norm(x)
         projected, raw = self.project(normed).to(self._precise), self.gate(normed).to(self._precise)
@@ -254,15 +254,12 @@ class NeuralMemory(nn.Module):
                 projected, tail = convolved(projected, self.taps.to(self._precise), tail)
             queries, keys, values = self._by_head(projected)
             rate, momentum, forget = self._by_head(raw.sigmoid())
-            tokens: Three = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1), values
-            gates: Three = (
-                rate * self.rate,
-                momentum * self.momentum,
-                forget * (1 - LEAST_FORGETTING) + LEAST_FORGETTING,
-            )
+            forget = LEAST_FORGETTING + (1 - LEAST_FORGETTING) * forget
+            tokens = Tokens(F.normalize(queries, dim=-1), F.normalize(keys, dim=-1), values)
+            gates = Gates(rate * self.rate, momentum * self.momentum, forget)
         return tokens, gates, tail
 
-    def _by_head(self, part: Tensor) -> Three:
+    def _by_head(self, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Turn ``(b, s, 3 h n)`` into three of ``(b h, s, n)``."""
         b, s, n = part.shape
         parts = part.view(b, s, 3, self.heads, n // (3 * self.heads)).transpose(1, 3).unbind(2)
@@ -308,10 +305,10 @@ class NeuralMemory(nn.Module):
                 self._check_precise(part, field)
         check_shape(state.tail, "NeuralMemory: state.tail", (b, self.convolution - 1, 3 * h * d))
         self._check_precise(state.tail, "tail")
-        if state.inputs[0].shape[2] >= self.chunk:
+        if state.inputs[0].shape[2] > self.chunk:
             raise InvalidInput(
-                f"NeuralMemory: state: a running chunk of {state.inputs[0].shape[2]} tokens was given; fewer than "
-                f"{self.chunk} is allowed. It is the state of a layer with a longer chunk."
+                f"NeuralMemory: state: a running chunk of {state.inputs[0].shape[2]} tokens was given; at most "
+                f"{self.chunk} are allowed. It is the state of a layer with a longer chunk."
             )
 
     def _check_precise(self, part: Tensor, field: str) -> None:

@@ -5,10 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mossy.nn.neural_memory.chunk import bounded, errors_in_turn, recalled
-from mossy.nn.neural_memory.options import Options, Weights
+from mossy.nn.neural_memory.chunk import (
+    errors_in_turn,
+    errors_in_turn_back,
+    into,
+    recalled,
+    recalled_back,
+    shrink,
+    shrink_back,
+)
+from mossy.nn.neural_memory.network import Gradients, Learned, Network, Options, Weights
 
-__all__ = ["apply", "learn", "read", "start"]
+__all__ = ["LINEAR"]
+
+
+def shapes(d: int, hidden: int) -> list[tuple[int, int]]:
+    """Return the shape of its one layer."""
+    return [(d, d)]
 
 
 def start(heads: int, d: int, hidden: int) -> list[Tensor]:
@@ -22,8 +35,8 @@ def apply(weights: Weights, queries: Tensor, options: Options) -> Tensor:
 
 
 def learn(
-    weights: Weights, before: tuple[Weights, Weights], keys: Tensor, values: Tensor, rate: Tensor, options: Options
-) -> tuple[Weights, Weights]:
+    weights: Weights, before: Learned, keys: Tensor, values: Tensor, rate: Tensor, options: Options
+) -> tuple[Learned, Weights]:
     """Return the steps down the loss ``½‖Mᵀk_t − v_t‖²``: ``−θ_t ∇ℓ = k_t c_tᵀ`` with ``c_t = −θ_t e_t``.
 
     Parameters
@@ -36,18 +49,76 @@ def learn(
         ``k``, ``v`` ``(b, n, d)`` and ``θ`` ``(b, n, 1)`` of the new tokens.
     options
         ``in_turn``: the error ``e_t`` is that of the memory just before token ``t``, not of the chunk's start.
+        ``clip``: ``‖e‖`` at the chunk's start is at most that.
 
     Returns
     -------
     tuple
-        ``k`` and ``c`` of the new tokens.
+        ``k`` and ``c`` of the new tokens, and what ``learn_back`` needs: ``e``, and what was clipped, by what factor.
     """
-    errors = bounded(torch.baddbmm(values, keys, weights[0], beta=-1), options.clip)
+    errors = torch.baddbmm(values, keys, weights[0], beta=-1)
+    kept: Weights = ()
+    if options.clip is not None:
+        factor = shrink(errors, options.clip)
+        kept = errors, factor
+        errors = errors * factor
     if options.in_turn:
-        errors = errors_in_turn(errors, keys, rate, before[0][0], before[1][0])
-    return (keys,), (-rate * errors,)
+        errors = errors_in_turn(errors, keys, rate, before.inputs[0], before.changes[0])
+    return Learned((keys,), (errors * -rate,)), (errors, *kept)
 
 
-def read(weights: Weights, inputs: Weights, changes: Weights, queries: Tensor, options: Options) -> Tensor:
-    """Return ``M_tᵀ q_t`` with ``M_t = M + Σ_{i ≤ t} k_i c_iᵀ``: ``(b, n, d)``."""
-    return torch.baddbmm(recalled(queries, inputs[0], changes[0]), queries, weights[0])
+def learn_back(
+    weights: Weights,
+    before: Learned,
+    keys: Tensor,
+    rate: Tensor,
+    options: Options,
+    learned: Learned,
+    kept: Weights,
+    d_learned: Learned,
+    d_weights: Gradients,
+) -> tuple[Tensor, Tensor, Tensor, Gradients, Gradients]:
+    """Return ``d_keys``, ``d_values``, ``d_rate``, ``d_before`` as inputs and changes; add to ``d_weights``."""
+    d_keys, d_changes = d_learned.inputs[0], d_learned.changes[0]
+    errors, *clipped = kept
+    d_rate = -(errors * d_changes).sum(-1, keepdim=True)
+    d_errors = d_changes * -rate
+    d_before: tuple[Gradients, Gradients] = [None], [None]
+    if options.in_turn:
+        d_errors, more, d_before[0][0], d_before[1][0] = errors_in_turn_back(
+            d_errors, errors, keys, rate, before.inputs[0], before.changes[0], d_keys
+        )
+        if more is not None:
+            d_rate += more
+    if options.clip is not None:
+        raw, factor = clipped
+        back = shrink_back((d_errors * raw).sum(-1, keepdim=True), factor, options.clip)
+        d_errors = (d_errors * factor).addcmul_(back, raw)
+    into(d_weights, 0, keys, d_errors)
+    d_keys.baddbmm_(d_errors, weights[0].mT)
+    return d_keys, d_errors.neg_(), d_rate, *d_before
+
+
+def read(weights: Weights, learned: Learned, queries: Tensor, options: Options) -> tuple[Tensor, Weights]:
+    """Return ``M_tᵀ q_t`` with ``M_t = M + Σ_{i ≤ t} k_i c_iᵀ``, ``(b, n, d)``, and what ``read_back`` needs."""
+    found, overlap = recalled(torch.bmm(queries, weights[0]), queries, learned.inputs[0], learned.changes[0])
+    return found, (overlap,)
+
+
+def read_back(
+    weights: Weights,
+    learned: Learned,
+    queries: Tensor,
+    options: Options,
+    kept: Weights,
+    d_found: Tensor,
+    d_weights: Gradients,
+) -> tuple[Tensor, Learned]:
+    """Return ``d_queries`` and ``d_learned``; add to ``d_weights``."""
+    d_queries = torch.bmm(d_found, weights[0].mT)
+    into(d_weights, 0, queries, d_found)
+    d_inputs, d_changes = recalled_back(d_found, queries, learned.inputs[0], learned.changes[0], kept[0], d_queries)
+    return d_queries, Learned((d_inputs,), (d_changes,))
+
+
+LINEAR = Network(shapes, start, apply, learn, learn_back, read, read_back)

@@ -1,7 +1,8 @@
-"""φ between the two layers of a memory, each with the product of its derivative and what comes from above."""
+"""φ between the two layers of a memory: learning needs its first derivative, training through that the second."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -12,17 +13,29 @@ from torch.nn import functional as F
 
 __all__ = ["NONLINEARITIES", "Nonlinearity"]
 
-_gelu_backward: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.gelu_backward.default
-_silu_backward: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.default
+# torch's own kernels make one pass where the formulas make six.
+_gelu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.gelu_backward.default
+_silu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.default
 
 
 @final
 @dataclass(frozen=True)
 class Nonlinearity:
-    """``φ(z)``, and ``g ∘ φ'(z)`` of ``(g, z)``, which can itself be differentiated."""
+    """``φ(z)``; ``g ∘ φ'(z)`` of ``(g, z)``; ``φ''(z)``, or None where it is 0."""
 
     of: Callable[[Tensor], Tensor]
     back: Callable[[Tensor, Tensor], Tensor]
+    bend: Callable[[Tensor], Tensor] | None
+
+
+def _gelu_bend(z: Tensor) -> Tensor:
+    square = z.square()
+    return square.mul(-0.5).exp_().mul_(square.neg_().add_(2)).mul_(1 / math.sqrt(2 * math.pi))
+
+
+def _silu_bend(z: Tensor) -> Tensor:
+    s = z.sigmoid()
+    return s * (1 - s) * (2 + z * (1 - 2 * s))
 
 
 def _relu_back(g: Tensor, z: Tensor) -> Tensor:
@@ -33,10 +46,14 @@ def _tanh_back(g: Tensor, z: Tensor) -> Tensor:
     return g * (1 - z.tanh().square())
 
 
-# torch's own kernels make one pass where the formula makes six.
+def _tanh_bend(z: Tensor) -> Tensor:
+    t = z.tanh()
+    return -2 * t * (1 - t.square())
+
+
 NONLINEARITIES: Final = {
-    "gelu": Nonlinearity(F.gelu, _gelu_backward),
-    "relu": Nonlinearity(F.relu, _relu_back),
-    "silu": Nonlinearity(F.silu, _silu_backward),
-    "tanh": Nonlinearity(torch.tanh, _tanh_back),
+    "gelu": Nonlinearity(F.gelu, _gelu_back, _gelu_bend),
+    "relu": Nonlinearity(F.relu, _relu_back, None),
+    "silu": Nonlinearity(F.silu, _silu_back, _silu_bend),
+    "tanh": Nonlinearity(torch.tanh, _tanh_back, _tanh_bend),
 }

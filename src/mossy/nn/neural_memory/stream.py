@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Protocol, TypeAlias, final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mossy.nn.neural_memory import linear, two_layer
-from mossy.nn.neural_memory.options import Options, Weights
+from mossy.nn.neural_memory.linear import LINEAR
+from mossy.nn.neural_memory.network import Learned, Network, Options, Weights
+from mossy.nn.neural_memory.two_layer import TWO_LAYER
 
-__all__ = ["DEPTHS", "Learn", "Moment", "Network", "Three", "advance", "begin", "folded"]
+__all__ = ["DEPTHS", "Gates", "Moment", "Passed", "Tokens", "begin", "finished", "pieces", "run"]
 
-
-class Learn(Protocol):
-    """The steps of new tokens, each an outer product for each layer."""
-
-    def __call__(
-        self,
-        weights: Weights,
-        before: tuple[Weights, Weights],
-        keys: Tensor,
-        values: Tensor,
-        rate: Tensor,
-        options: Options,
-        /,
-    ) -> tuple[Weights, Weights]:
-        """Return what went into each layer, and what each token adds to its weights."""
-        ...
+DEPTHS: Final = {1: LINEAR, 2: TWO_LAYER}
 
 
-Three: TypeAlias = tuple[Tensor, Tensor, Tensor]
+class Tokens(NamedTuple):
+    """What a sequence gives to the memory, ``(b, s, d)``; batch and heads are one axis here."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
 
 
-@final
-@dataclass(frozen=True)
-class Network:
-    """A memory: its weights at the start, how it learns, and how it is read."""
+class Gates(NamedTuple):
+    """``θ``, ``η`` and ``α`` of each token, ``(b, s, 1)``."""
 
-    start: Callable[[int, int, int], list[Tensor]]
-    learn: Learn
-    read: Callable[[Weights, Weights, Weights, Tensor, Options], Tensor]
-    apply: Callable[[Weights, Tensor, Options], Tensor]
+    rate: Tensor
+    momentum: Tensor
+    forget: Tensor
 
 
-DEPTHS: Final = {
-    1: Network(linear.start, linear.learn, linear.read, linear.apply),
-    2: Network(two_layer.start, two_layer.learn, two_layer.read, two_layer.apply),
-}
-
-
-@final
-@dataclass(frozen=True)
-class Moment:
-    """A memory in the middle of a chunk: see ``NeuralMemoryState``; batch and heads are one axis here."""
+class Moment(NamedTuple):
+    """A memory in the middle of a chunk: see ``NeuralMemoryState``."""
 
     memory: Weights
     carried: Weights
     velocity: Weights
     inputs: Weights
     changes: Weights
+
+
+class Passed(NamedTuple):
+    """What the way back needs of a piece of a chunk.
+
+    ``velocity`` and ``held`` are ``S`` and the tokens before the piece's first token began a new chunk; where none
+    began, they are empty. ``before`` and ``learned`` are the chunk's tokens before and after.
+    """
+
+    memory: Weights
+    carried: Weights
+    velocity: Weights
+    held: Weights
+    before: Weights
+    learned: Weights
+    by_learning: Weights
+    by_reading: Weights
 
 
 def begin(start: Weights, momentum: bool) -> Moment:
@@ -76,14 +71,15 @@ def begin(start: Weights, momentum: bool) -> Moment:
     )
 
 
-def advance(
+def run(
     network: Network,
     start: Weights,
     moment: Moment,
-    tokens: Three,
-    gates: Three,
+    tokens: Tokens,
+    gates: Gates,
     chunk: int,
     options: Options,
+    passed: list[Passed] | None = None,
 ) -> tuple[Tensor, Moment]:
     """Learn and read a sequence; return what was read at each token, and the moment after the last.
 
@@ -99,62 +95,62 @@ def advance(
     ----------
     start
         ``M₀`` of each layer, ``(b, i, o)``.
-    tokens
-        ``q``, ``k``, ``v``, ``(b, s, d)``.
-    gates
-        ``θ``, ``η``, ``α``, ``(b, s, 1)``.
     chunk
         Tokens of a chunk.
+    passed
+        A list to which is added what the way back needs; None for no way back.
     """
     found = []
-    for (queries, keys, values), (rate, momentum, forget) in _pieces(tokens, gates, chunk, moment.inputs[0].shape[1]):
-        if not moment.inputs[0].shape[1]:
-            moment = _carry(moment, start, momentum[:, :1], forget[:, :1])
-        inputs, changes = network.learn(moment.memory, (moment.inputs, moment.changes), keys, values, rate, options)
-        inputs, changes = _after(moment.inputs, inputs), _after(moment.changes, changes)
-        found.append(network.read(moment.carried, inputs, changes, queries, options))
-        moment = Moment(moment.memory, moment.carried, moment.velocity, inputs, changes)
-        if inputs[0].shape[1] == chunk:
-            moment = _finish(moment)
-    return torch.cat(found, 1), moment
+    for (queries, keys, values), (rate, momentum, forget) in pieces(tokens, gates, chunk, moment):
+        velocity: Weights = ()
+        held: Weights = ()
+        if moment.inputs[0].shape[1] in (0, chunk):
+            held = *moment.inputs, *moment.changes
+            moment = finished(moment)
+            velocity = moment.velocity
+            moment = _begun(moment, start, momentum[:, :1], forget[:, :1])
+        before = Learned(moment.inputs, moment.changes)
+        new, by_learning = network.learn(moment.memory, before, keys, values, rate, options)
+        learned = Learned(_after(before.inputs, new.inputs), _after(before.changes, new.changes))
+        answers, by_reading = network.read(moment.carried, learned, queries, options)
+        found.append(answers)
+        moment = moment._replace(inputs=learned.inputs, changes=learned.changes)
+        if passed is not None:
+            both = (*before.inputs, *before.changes), (*learned.inputs, *learned.changes)
+            passed.append(Passed(moment.memory, moment.carried, velocity, held, *both, by_learning, by_reading))
+    return torch.cat(found, 1), moment._replace(
+        inputs=tuple(x.clone() for x in moment.inputs)
+    )  # a slice holds on to all
 
 
-def _pieces(tokens: Three, gates: Three, chunk: int, filled: int) -> Iterator[tuple[Three, Three]]:
-    """Cut a sequence where chunks end; ``filled`` tokens of the first chunk came before."""
-    length = tokens[0].shape[1]
-    ends = [*range(chunk - filled, length, chunk), length]
-    sizes = [end - begin for begin, end in pairwise([0, *ends])]
-    parts = [torch.split(part, sizes, 1) for part in (*tokens, *gates)]
-    for q, k, v, rate, momentum, forget in zip(*parts, strict=True):
-        yield (q, k, v), (rate, momentum, forget)
+def pieces(tokens: Tokens, gates: Gates, chunk: int, moment: Moment) -> list[tuple[Tokens, Gates]]:
+    """Cut a sequence where chunks end, the first of which may have begun before."""
+    length = tokens.keys.shape[1]
+    room = chunk - moment.inputs[0].shape[1]  # a full chunk ends when the next token comes
+    borders = [0, *range(room or chunk, length, chunk), length]
+    sizes = [end - begin for begin, end in pairwise(borders)]
+    parts = zip(*(torch.split(part, sizes, 1) for part in (*tokens, *gates)), strict=True)
+    return [(Tokens(*part[:3]), Gates(*part[3:])) for part in parts]
 
 
-def folded(moment: Moment) -> Weights:
-    """Return the memory as it is now, the running chunk included."""
-    return tuple(
-        torch.baddbmm(w, x.mT, c) for w, x, c in zip(moment.carried, moment.inputs, moment.changes, strict=True)
-    )
-
-
-def _carry(moment: Moment, start: Weights, momentum: Tensor, forget: Tensor) -> Moment:
-    """Forget, and move on by the momentum: what happens once a chunk, at its first token."""
-    carried = tuple(torch.lerp(w, w0, forget) for w, w0 in zip(moment.memory, start, strict=True))
-    velocity = tuple(s * momentum for s in moment.velocity)
-    if velocity:
-        carried = tuple(w + s for w, s in zip(carried, velocity, strict=True))
-    return Moment(moment.memory, carried, velocity, moment.inputs, moment.changes)
-
-
-def _finish(moment: Moment) -> Moment:
-    """Sum up the chunk's outer products, which become the memory's weights and its momentum."""
-    steps = tuple(torch.bmm(x.mT, c) for x, c in zip(moment.inputs, moment.changes, strict=True))
+def finished(moment: Moment) -> Moment:
+    """Sum up the chunk's outer products, which become part of the memory's weights and of its momentum."""
+    if not moment.inputs[0].shape[1]:
+        return moment
+    steps = [torch.bmm(x.mT, c) for x, c in zip(moment.inputs, moment.changes, strict=True)]
     memory = tuple(w + step for w, step in zip(moment.carried, steps, strict=True))
-    velocity = tuple(s + step for s, step in zip(moment.velocity, steps, strict=False))
-    return Moment(memory, memory, velocity, *(tuple(map(_none, parts)) for parts in (moment.inputs, moment.changes)))
+    velocity = tuple(step.add_(s) for s, step in zip(moment.velocity, steps, strict=False))
+    none = (tuple(part.new_zeros(part.shape[0], 0, part.shape[2]) for part in parts) for parts in moment[3:])
+    return Moment(memory, memory, velocity, *none)
 
 
-def _none(tokens: Tensor) -> Tensor:
-    return tokens.new_zeros(tokens.shape[0], 0, tokens.shape[2])  # a slice would keep the chunk's memory
+def _begun(moment: Moment, start: Weights, momentum: Tensor, forget: Tensor) -> Moment:
+    """Forget, and move on by the momentum: what happens once a chunk, at its first token."""
+    carried = [torch.lerp(w, w0, forget) for w, w0 in zip(moment.memory, start, strict=True)]
+    velocity = tuple(s * momentum for s in moment.velocity)
+    for w, s in zip(carried, velocity, strict=False):
+        w.add_(s)
+    return moment._replace(carried=tuple(carried), velocity=velocity)
 
 
 def _after(before: Weights, new: Weights) -> Weights:
