@@ -217,7 +217,6 @@ class LongTermMemory(nn.Module):
 
     def _addressed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         queries = self.norm(self.query(x).view(len(x), 2 * self.heads, self.d_key))
-        queries = queries.transpose(0, 1).reshape(2, self.heads, len(x), self.d_key)
         return read_slots(queries, self.sub_keys, self.top_k)
 
     def _with_written(self, x: Tensor, learned: Tensor) -> Tensor:

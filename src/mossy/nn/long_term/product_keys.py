@@ -67,7 +67,7 @@ def read_slots(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     queries
-        ``(2, h, t, d_key)``: both halves of the query of each head, for ``t`` inputs.
+        ``(t, 2·h, d_key)``: the first halves of the queries of ``h`` heads, then the second, for ``t`` inputs.
     keys
         ``(2, h, n, d_key)``: the sub-keys ``c`` and ``c'``.
     k
@@ -78,11 +78,12 @@ def read_slots(queries: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     tensors
         Slots ``(t, h·k)`` and weights ``(t, h·k)``; those of a head sum to 1.
     """
-    scores = queries @ keys.transpose(-1, -2)
+    both, heads, n, _ = keys.shape
+    scores = torch.bmm(queries.transpose(0, 1), keys.flatten(0, 1).transpose(1, 2))
+    scores = scores.view(both, heads, len(queries), n)
     i, j = best_sums(scores.detach(), k)  # what is chosen has no gradient
-    chosen = scores[0].gather(-1, i) + scores[1].gather(-1, j)
-    weights = chosen.softmax(-1)
-    return _by_input(i * keys.shape[2] + j), _by_input(weights)
+    weights = scores.gather(-1, torch.stack([i, j])).sum(0).softmax(-1)
+    return _by_input(i * n + j), _by_input(weights)
 
 
 def _by_input(each: Tensor) -> Tensor:
