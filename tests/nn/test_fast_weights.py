@@ -288,6 +288,15 @@ def test_moves_with_its_law() -> None:
     assert layer(torch.empty(1, 4, 8, device="meta"))[0].shape == (1, 4, 8)
 
 
+def test_a_slow_law_survives_half_precision() -> None:
+    layer = FastWeights(8, rule="linear", law="power_law")
+    rates = layer.rates
+    assert torch.equal(layer.half().rates, rates)
+    assert layer.double().rates.dtype == torch.float64
+    np.testing.assert_allclose(layer.rates, power_law().rates, rtol=1e-15)
+    assert copy.deepcopy(layer).rates.dtype == torch.float64
+
+
 def test_threads() -> None:
     layer, xs = made("gated_delta"), torch.randn(8, 2, 40, 8).unbind()
     want = [layer(x)[0] for x in xs]

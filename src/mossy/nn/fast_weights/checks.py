@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mossy.errors import EmptyBatch, InvalidParameter
+from mossy.errors import EmptyBatch, InvalidInput, InvalidParameter
 from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.rules import Rule, as_rule
 from mossy.nn.tensors import check_fits, check_floating, check_shape
@@ -22,8 +22,8 @@ __all__ = ["Work", "precisely", "prepared", "work_dtype"]
 class Work:
     """Checked tensors of one call.
 
-    ``q, k (b, h, s, dk)``, ``v (b, h, s, dv)``, ``beta (b, h, s)``, ``log_decay (b, h, s)`` or ``(1, 1, s)``, and the
-    state with an axis for modes, ``(b, h, m, dv, dk)``.
+    ``q, k (b, h, s, dk)``, ``v (b, h, s, dv)``, ``beta`` and ``log_decay (b, h, s)`` or ``(1, 1, s)``, and the state
+    ``(b, h, dv, dk)``, with modes ``(b, h, m, dv, dk)``.
     """
 
     rule: Rule
@@ -34,10 +34,6 @@ class Work:
     log_decay: Tensor | None
     modes: Modes | None
     state: Tensor
-
-    def returned(self, state: Tensor) -> Tensor:
-        """Return a state as callers see it: without a law it has no axis for modes."""
-        return state[:, :, 0] if self.modes is None else state
 
 
 def work_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -98,7 +94,8 @@ def prepared(
         state = torch.zeros((b, h, *m, v.shape[3], dk), dtype=dtype, device=q.device)
     else:
         check_shape(check_floating(state, "state"), "state", (b, h, *m, v.shape[3], dk))
-        check_fits(state.to(q.dtype), "state", q, "q")
+        if state.device != q.device:
+            raise InvalidInput(f"state: it is on {state.device}, q is on {q.device}. Move one of them with .to().")
     return Work(
         rule,
         q.to(dtype),
@@ -107,5 +104,5 @@ def prepared(
         None if beta is None else beta.to(dtype),
         None if log_decay is None else log_decay.to(dtype),
         modes,
-        state.to(dtype) if modes is not None else state.to(dtype)[:, :, None],
+        state.to(dtype),
     )

@@ -85,12 +85,12 @@ def chunked(
     with precisely(q.device):
         if s == 1:
             one, after = advance(work, 0, work.state)
-            return one[:, :, None].to(v.dtype), work.returned(after)
+            return one[:, :, None].to(v.dtype), after
         if work.rule.corrects:
             read, after = _corrected(work, min(chunk, s))
         else:
             read, after = _added(work, min(chunk, s))
-        return read[:, :, :s].to(v.dtype), work.returned(after)
+        return read[:, :, :s].to(v.dtype), after
 
 
 def _corrected(work: Work, c: int) -> tuple[Tensor, Tensor]:
@@ -138,13 +138,13 @@ def _added(work: Work, c: int) -> tuple[Tensor, Tensor]:
     # What each chunk adds to each mode, and then the state of each mode before each chunk.
     added = (v[..., None, :, :] * left[..., -1, :, None]).mT @ k[..., None, :, :]
     whole = early[..., -1, None, None].expand(-1, -1, -1, m, -1, -1)
-    state, states = work.state, []
+    state, states = work.state if work.modes is not None else work.state[:, :, None], []
     for more, fall in zip(added.unbind(2), whole.unbind(2), strict=True):
         states.append(state)
         state = state * fall + more
     asked = q[..., None, :, :] * (modes.readout[:, None] * early)[..., None]
     read = read + (asked @ torch.stack(states, 2).mT).sum(-3)
-    return read.reshape(b, h, -1, dv), state
+    return read.reshape(b, h, -1, dv), state if work.modes is not None else state[:, :, 0]
 
 
 def _cut(part: Tensor, c: int) -> Tensor:

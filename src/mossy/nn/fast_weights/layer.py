@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, final
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, rms_norm
 
-from mossy.arrays import check_flag, check_integer, choose
+from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.nn.fast_weights.checks import work_dtype
 from mossy.nn.fast_weights.chunked import chunked
@@ -17,7 +18,7 @@ from mossy.nn.fast_weights.fading import Modes, modes_of
 from mossy.nn.fast_weights.features import FEATURES
 from mossy.nn.fast_weights.rules import Rule, as_rule
 from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
-from mossy.strength import LinearLaw
+from mossy.strength import LinearLaw, as_law
 
 __all__ = ["FastState", "FastWeights", "convolved"]
 
@@ -56,7 +57,7 @@ class FastWeights(nn.Module):
     d_model
         Entries of a token, in and out.
     heads
-        ``h``: memories side by side.
+        ``h``: memories side by side, whose gates start at different time scales.
     rule
         A name in ``RULES``: ``"linear"``, ``"gated_linear"``, ``"delta"``, ``"gated_delta"``.
     law
@@ -117,7 +118,8 @@ class FastWeights(nn.Module):
                 "or give d_key and d_value."
             )
         self.rule = as_rule(rule)
-        self.law, self.token = law, token
+        self.law = None if law is None else as_law(law)
+        self.token = check_number(token, "FastWeights.token", 0, open_low=True)
         self.d_key = check_integer(d_model // heads if d_key is None else d_key, "FastWeights.d_key", 1)
         self.d_value = check_integer(d_model // heads if d_value is None else d_value, "FastWeights.d_value", 1)
         self.width = check_integer(convolution, "FastWeights.convolution", 1)
@@ -142,10 +144,21 @@ class FastWeights(nn.Module):
         self.keep_gate = nn.Linear(d_model, self.heads, **at) if self.rule.fades else None
         self.scale = nn.Parameter(torch.empty(self.d_value, **at))  # of the RMSNorm
         self.out = nn.Linear(self.heads * self.d_value, d_model, bias=False, **at)
-        modes = None if law is None else modes_of(law, token)
-        self.register_buffer("rates", None if modes is None else modes.rates.to(device), persistent=False)
-        self.register_buffer("readout", None if modes is None else modes.readout.to(device), persistent=False)
+        self.register_buffer("rates", None, persistent=False)
+        self.register_buffer("readout", None, persistent=False)
+        self._read_law()
         self.reset_parameters()
+
+    def _read_law(self) -> None:
+        if self.law is not None:
+            modes = modes_of(self.law, self.token, work_dtype(self.scale.dtype))
+            self.rates, self.readout = (part.to(self.scale.device) for part in modes)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # A layer that is moved to half precision keeps the rates of its law: a slow one would be rounded to 0.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._read_law()
+        return self
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew: gates that keep for 256 to 4,096 tokens, queries that ask as keys are written."""
@@ -169,11 +182,15 @@ class FastWeights(nn.Module):
     def start(self, batch: int) -> FastState:
         """Return the state before the first token, for ``batch`` sequences: zeros."""
         weight = self.project.weight
-        modes = () if self.law is None else (len(self.rates),)
-        weights = torch.zeros(
-            (batch, self.heads, *modes, self.d_value, self.d_key), device=weight.device, dtype=work_dtype(weight.dtype)
+        fast, tail = self._shapes(batch)
+        return FastState(
+            torch.zeros(fast, device=weight.device, dtype=work_dtype(weight.dtype)), weight.new_zeros(tail)
         )
-        return FastState(weights, weight.new_zeros(batch, self.width - 1, len(weight)))
+
+    def _shapes(self, batch: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        modes = () if self.law is None else (len(self.rates),)
+        channels = self.project.out_features
+        return (batch, self.heads, *modes, self.d_value, self.d_key), (batch, self.width - 1, channels)
 
     def forward(
         self, x: Tensor, state: FastState | None = None, mask: Tensor | None = None
@@ -221,8 +238,8 @@ class FastWeights(nn.Module):
             mixed, tail = convolved(mixed, tail, self.kernel, count)
         mixed = mixed.to(work_dtype(mixed.dtype)).view(b, s, self.heads, -1).transpose(1, 2)
         q, k, v = mixed[..., : self.d_key], mixed[..., self.d_key : 2 * self.d_key], mixed[..., 2 * self.d_key :]
-        beta = self._beta(x)
-        log_decay = None if self.keep_gate is None else logsigmoid(self.keep_gate(x)).mT
+        beta = self._beta(x, v.dtype)
+        log_decay = None if self.keep_gate is None else logsigmoid(self.keep_gate(x).to(v.dtype)).mT
         if count is not None:
             real = (torch.arange(s, device=x.device) < count[:, None])[:, None]
             beta = real.expand(b, self.heads, s).to(v.dtype) if beta is None else beta * real
@@ -235,8 +252,8 @@ class FastWeights(nn.Module):
             self.features(k),
             v,
             rule=self.rule,
-            beta=None if beta is None else beta.to(v.dtype),
-            log_decay=None if log_decay is None else log_decay.to(v.dtype),
+            beta=beta,
+            log_decay=log_decay,
             modes=None if self.law is None else Modes(self.rates, self.readout),
             state=state.weights,
             chunk=self.chunk,
@@ -244,10 +261,10 @@ class FastWeights(nn.Module):
         read = rms_norm(read.transpose(1, 2), (self.d_value,), self.scale.to(read.dtype), eps=1e-5)
         return self.out(read.flatten(2).to(self.out.weight.dtype)), FastState(weights, tail)
 
-    def _beta(self, x: Tensor) -> Tensor | None:
+    def _beta(self, x: Tensor, dtype: torch.dtype) -> Tensor | None:
         if self.write_gate is None:
             return None
-        beta = torch.sigmoid(self.write_gate(x)).mT
+        beta = torch.sigmoid(self.write_gate(x).to(dtype)).mT
         return 2 * beta if self.overshoot else beta
 
     def _own(self, state: object, x: Tensor) -> FastState:
@@ -256,10 +273,10 @@ class FastWeights(nn.Module):
             raise InvalidDtype(
                 f"state: {type(state).__name__} was given; the FastState that this layer returned is allowed."
             )
-        for given, name, wanted in zip(state, FastState._fields, self.start(len(x)), strict=True):
-            if check_floating(given, f"state.{name}").shape != wanted.shape:
+        for given, name, wanted in zip(state, FastState._fields, self._shapes(len(x)), strict=True):
+            if check_floating(given, f"state.{name}").shape != wanted:
                 raise InvalidShape(
-                    f"state.{name}: shape {tuple(given.shape)} was given; {tuple(wanted.shape)} is allowed. A state "
+                    f"state.{name}: shape {tuple(given.shape)} was given; {wanted} is allowed. A state "
                     "goes with the layer that returned it, and with the same number of sequences."
                 )
             if given.device != x.device:
@@ -268,7 +285,7 @@ class FastWeights(nn.Module):
 
     def extra_repr(self) -> str:
         """Say what is not seen from the submodules."""
-        law = self.law.name if isinstance(self.law, LinearLaw) else self.law
+        law = None if self.law is None else self.law.name
         return f"rule={self.rule.name!r}, law={law!r}, heads={self.heads}, d_key={self.d_key}, d_value={self.d_value}"
 
 

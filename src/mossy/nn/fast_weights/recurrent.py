@@ -30,27 +30,23 @@ def recurrent(
         for t in range(q.shape[2]):
             one, state = advance(work, t, state)
             read.append(one)
-        return torch.stack(read, 2).to(v.dtype), work.returned(state)
+        return torch.stack(read, 2).to(v.dtype), state
 
 
 def advance(work: Work, t: int, state: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Return ``o_t (b, h, dv)`` and the state after the token ``t``, ``(b, h, m, dv, dk)``.
+    r"""Return ``o_t (b, h, dv)`` and the state after the token ``t``.
 
     .. math::  S_t = α_t S_{t-1} + β_t\,(v_t - [\text{corrects}]\; α_t S_{t-1} k_t)\,k_t^\top, \qquad o_t = S_t q_t
     """
-    q, k, v = work.q[:, :, t], work.k[:, :, t], work.v[:, :, t]
+    now = (slice(None), slice(None), t) if work.modes is None else (slice(None), slice(None), t, None)
+    q, k, v = work.q[now], work.k[now], work.v[now]
     if work.log_decay is not None:
-        state = state * _fall(work.log_decay[:, :, t], work.modes)
+        decay = work.log_decay[now] if work.modes is None else work.log_decay[now] * work.modes.rates
+        state = state * torch.exp(decay)[..., None, None]
     if work.rule.corrects:
-        v = v - torch.einsum("bhmvk,bhk->bhv", state, k)
+        v = v - (state @ k[..., None])[..., 0]
     if work.beta is not None:
-        v = work.beta[:, :, t, None] * v
-    state = state + (v[..., None] * k[..., None, :])[:, :, None]
-    if work.modes is None:
-        return torch.einsum("bhmvk,bhk->bhv", state, q), state
-    return torch.einsum("m,bhmvk,bhk->bhv", work.modes.readout, state, q), state
-
-
-def _fall(log_decay: Tensor, modes: Modes | None) -> Tensor:
-    rates = 1 if modes is None else modes.rates
-    return torch.exp(log_decay[..., None] * rates)[..., None, None]
+        v = work.beta[now][..., None] * v
+    state = state + v[..., None] * k[..., None, :]
+    read = (state @ q[..., None])[..., 0]
+    return (read, state) if work.modes is None else ((work.modes.readout[:, None] * read).sum(2), state)
