@@ -7,11 +7,25 @@ from tests.naive.separation import SEPARATIONS
 Row = list[float]
 
 
-def activity(q: Row, keys: list[Row], beta: float, separation: str, allowed: list[bool]) -> Row:
-    """``a = separation(β q·k_i)``; a key that may not be read has the evidence ``-inf``."""
+def similar(name: str, q: Row, k: Row, counts: list[bool]) -> float:
+    """``Σ q_j k_j``, or ``-½ Σ (q_j - k_j)²``, over the entries that count."""
+    pairs = [(x, y) for x, y, c in zip(q, k, counts, strict=True) if c]
+    return sum(x * y if name == "dot" else -0.5 * (x - y) ** 2 for x, y in pairs)
+
+
+def activity(
+    q: Row,
+    keys: list[Row],
+    beta: float,
+    separation: str,
+    allowed: list[bool],
+    counts: list[bool] | None = None,
+    similarity: str = "dot",
+) -> Row:
+    """``a = separation(β sim(q, k_i))``; a key that may not be read has the evidence ``-inf``."""
+    counts = [True] * len(q) if counts is None else counts
     evidence = [
-        beta * sum(x * y for x, y in zip(q, k, strict=True)) if may else -math.inf
-        for k, may in zip(keys, allowed, strict=True)
+        beta * similar(similarity, q, k, counts) if may else -math.inf for k, may in zip(keys, allowed, strict=True)
     ]
     if not any(allowed):
         return [0.0] * len(keys)
@@ -33,21 +47,23 @@ def retrieve(
     eps: float = 0.0,
     known: list[bool] | None = None,
     allowed: list[bool] | None = None,
+    similarity: str = "dot",
 ) -> Row:
     """``q ← Σ a_i k_i`` with the known entries clamped, at most ``steps`` times, then ``Σ a_i v_i``."""
     may = [True] * len(keys) if allowed is None else allowed
     sure = [False] * len(q) if known is None else known
     cue = q if known is None else [x if s else 0.0 for x, s in zip(q, known, strict=True)]
-    q = list(cue)
+    q, counts = list(cue), known
     for _ in range(steps):
-        new = mixture(activity(q, keys, beta, separation, may), keys)
+        new = mixture(activity(q, keys, beta, separation, may, counts, similarity), keys)
+        counts = None  # after the first step the whole state is compared
         new = [c if s else x for x, c, s in zip(new, cue, sure, strict=True)]
         gap = math.sqrt(sum((x - y) ** 2 for x, y in zip(new, q, strict=True)))
         length = math.sqrt(sum(x * x for x in new))
         q = new
         if gap <= eps * length:
             break
-    return mixture(activity(q, keys, beta, separation, may), values)
+    return mixture(activity(q, keys, beta, separation, may, counts, similarity), values)
 
 
 def layer_norm(x: Row, gain: Row, offset: Row, eps: float = 1e-5) -> Row:

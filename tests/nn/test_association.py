@@ -50,16 +50,22 @@ def test_untrained_it_retrieves_as_the_loops_do(separation, steps):
 
 
 @pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("similarity", ["dot", "euclidean"])
 @pytest.mark.parametrize("separation", ["softmax", "sparsemax", "entmax", "winner"])
-def test_known_entries_alone_are_compared_and_stay(separation, steps):
+def test_known_entries_alone_are_compared_and_stay(separation, similarity, steps):
     stored, cues = drawn(5, 6), drawn(3, 6, seed=1)
     known = torch.tensor([[1, 1, 1, 0, 0, 0], [0, 1, 0, 1, 1, 1], [1, 0, 0, 0, 0, 0]]).bool()
     cues[~known] = math.nan
-    layer = Hopfield(scaling=2.0, separation=separation, update_steps_max=steps, update_steps_eps=0)
+    options = {"scaling": 2.0, "separation": separation, "similarity": similarity}
+    layer = Hopfield(**options, update_steps_max=steps, update_steps_eps=0)
     found = layer((stored, cues), known=known)
+    a = layer.get_association_matrix((stored, cues), known=known)[0, 0]
+    torch.testing.assert_close(a @ stored, found, atol=1e-5, rtol=1e-5)
     for i in range(3):
         keys, cue = stored.double().tolist(), cues[i].double().tolist()
-        expected = naive.retrieve(cue, keys, keys, 2.0, separation, steps, known=known[i].tolist())
+        expected = naive.retrieve(
+            cue, keys, keys, 2.0, separation, steps, known=known[i].tolist(), similarity=similarity
+        )
         np.testing.assert_allclose(found[i].numpy(), expected, atol=1e-5)
 
 
@@ -89,19 +95,42 @@ def test_projected_it_retrieves_as_the_loops_do(heads):
         np.testing.assert_allclose(found[0, i].detach().numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+def test_the_nearest_wins_whatever_its_length(steps):
+    stored, cues = drawn(2, 5, 6), drawn(2, 3, 6, seed=1)
+    padding = torch.tensor([[False] * 5, [True, False, False, True, False]])
+    layer = Hopfield(scaling=1.3, similarity="euclidean", update_steps_max=steps, update_steps_eps=0)
+    found = layer((stored, cues), padding)
+    for b in range(2):
+        for i in range(3):
+            keys = stored[b].double().tolist()
+            expected = naive.retrieve(
+                cues[b, i].double().tolist(),
+                keys,
+                keys,
+                1.3,
+                steps=steps,
+                allowed=(~padding[b]).tolist(),
+                similarity="euclidean",
+            )
+            np.testing.assert_allclose(found[b, i].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean"])
 @pytest.mark.parametrize("separation", ["softmax", "sparsemax", "entmax", "winner"])
 @pytest.mark.parametrize("known", [False, True])
-def test_it_retrieves_what_an_index_recalls(separation, known):
+def test_it_retrieves_what_an_index_recalls(separation, known, similarity):
     rng = np.random.default_rng(0)
     keys = rng.standard_normal((40, 16)).astype(np.float32)
     values = rng.standard_normal((40, 4)).astype(np.float32)
     cues = (keys[:7] + 0.6 * rng.standard_normal((7, 16))).astype(np.float32)
     mask = np.arange(16) < 9 if known else np.ones(16, bool)
-    index = mossy.Index("dot", separation=separation, beta=9.0)
+    index = mossy.Index(similarity, separation=separation, beta=9.0)
     index.write(keys, values)
-    beta = 9.0 / float((keys[:, mask].astype(np.float64) ** 2).mean(0).sum())
+    wide = keys[:, mask].astype(np.float64)
+    scale = float((wide**2).mean(0).sum() if similarity == "dot" else wide.var(0).sum())
     layer = HopfieldLayer.holding(
-        torch.tensor(keys), torch.tensor(values), scaling=beta, separation=separation, update_steps_max=0
+        torch.tensor(keys), torch.tensor(values), scaling=9.0 / scale, separation=separation, similarity=similarity
     )
     found = layer(torch.tensor(cues), known=torch.tensor(mask) if known else None)
     np.testing.assert_allclose(found.numpy(), index.read(cues, known=mask if known else None), atol=1e-5)
@@ -261,6 +290,7 @@ def test_a_state_that_may_read_nothing_reads_zero(separation, length):
         {"normalize_stored_pattern": False},
         {"normalize_pattern_projection_affine": False, "normalize_stored_pattern_affine": False},
         {"separation": "entmax", "update_steps_max": 2},
+        {"similarity": "euclidean", "update_steps_max": 1, "pattern_size": 3},
         {"scaling": nn.Parameter(torch.tensor([0.3, 0.9], dtype=torch.float64))},
     ],
 )
@@ -419,6 +449,10 @@ def test_products_beyond_half_precision_do_not_overflow(separation):
     assert torch.isfinite(out).all()
     if separation not in ("linear", "polynomial"):
         torch.testing.assert_close(out, stored)
+        layer = Hopfield(scaling=1 / 64, separation=separation, similarity="euclidean", update_steps_max=2)
+        torch.testing.assert_close(layer((stored, stored)), stored)
+        with torch.autocast("cpu", torch.float16):
+            torch.testing.assert_close(layer((stored.float(), stored.float())).float(), stored.float())
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -504,6 +538,8 @@ def test_it_learns():
         (InvalidParameter, lambda: Hopfield(8, dropout=2)),
         (InvalidParameter, lambda: Hopfield(8, batch_first=1)),
         (UnknownName, lambda: Hopfield(8, separation="hardmax")),
+        (UnknownName, lambda: Hopfield(8, similarity="cosine")),
+        (InvalidParameter, lambda: Hopfield(8, similarity="euclidean", separation="linear")),
         (UnknownName, lambda: Hopfield(8, association_activation="nothing")),
         (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, hidden_size=4)),
         (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, concat_bias_pattern=True)),

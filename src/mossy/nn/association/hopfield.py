@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, final
+from typing import Protocol, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,8 @@ from mossy.errors import InvalidInput, InvalidParameter, InvalidShape, UnknownNa
 from mossy.nn.association.core import ROLES, AssociationCore
 from mossy.nn.association.masks import join
 from mossy.nn.association.projection import Projection, absorbed, normalise, project
-from mossy.nn.association.retrieval import Beta, activity, read, read_unprojected, settle
+from mossy.nn.association.retrieval import Beta, Move, activity, read, read_unprojected, settle
+from mossy.nn.association.similarity import SHIFTED, SIMILARITIES
 from mossy.nn.separation import SEPARATIONS
 from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape, check_some
 
@@ -27,18 +27,37 @@ USUAL = 4  # reads, where the states settle after a number of steps that nobody 
 
 Input: TypeAlias = Tensor | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 Roles: TypeAlias = dict[str, Projection]
-Move: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class Read(Protocol):
+    """What settled states read."""
+
+    def __call__(self, q: Tensor, *, dropout: float) -> Tensor: ...
 
 
 @dataclass
 class Asked:
-    """States ``q (b, h, l, d)``, how they move and what they are answered; keys and mask; ``(b, l)`` as was asked."""
+    """States, and what there is to do with them.
+
+    Attributes
+    ----------
+    q
+        ``(b, h, l, d)``.
+    move, first
+        How they move, and how they do at first, where that differs.
+    answer
+        What they read.
+    weigh
+        With which activities; None where it isn't needed.
+    shape, single
+        ``(b, l)`` as was asked, and whether it was one set.
+    """
 
     q: Tensor
     move: Move
-    answer: Callable[[Tensor, float], Tensor]
-    k: Tensor | None = None
-    mask: Tensor | None = None
+    answer: Read
+    weigh: Move | None = None
+    first: Move | None = None
     shape: tuple[int, int] = (1, 1)
     single: bool = False
 
@@ -52,13 +71,13 @@ class Hopfield(nn.Module):
 
     .. math::  q = W_q\,\mathrm{norm}(R), \quad k = W_k\,\mathrm{norm}(Y), \quad v = W_v\,\mathrm{norm}(P)
 
-    .. math::  q ← \mathrm{separation}(β\,q k^⊤)\,k \;\text{ at most update\_steps\_max times}, \qquad
-               \mathrm{out} = W_o\,[\mathrm{separation}(β\,q k^⊤)\,v]_\text{heads} + b_o
+    .. math::  q ← \mathrm{separation}(β\,\mathrm{sim}(q, k))\,k \;\text{ at most update\_steps\_max times}, \qquad
+               \mathrm{out} = W_o\,[\mathrm{separation}(β\,\mathrm{sim}(q, k))\,v]_\text{heads} + b_o
 
     Ramsauer et al. (2021), Hopfield Networks is All You Need, ICLR, arXiv:2008.02217, eq. 3 and section 3.
 
-    Without ``input_size`` nothing is projected or normalised, so that it works untrained and on any size:
-    ``Hopfield()((stored, cues))``.
+    ``sim`` is ``q·k`` unless set. Without ``input_size`` nothing is projected or normalised, so that it works untrained
+    and on any size: ``Hopfield()((stored, cues))``.
 
     Parameters
     ----------
@@ -80,6 +99,9 @@ class Hopfield(nn.Module):
     separation
         How reading chooses: ``"softmax"``, ``"sparsemax"``, ``"entmax"``, ``"winner"``, ``"polynomial"`` or
         ``"linear"``.
+    similarity
+        How a state and a stored pattern are compared: ``"dot"``, which longer patterns win, or ``"euclidean"``,
+        ``-½‖q - k‖²``, which the nearest wins, whatever its length.
     stored_pattern_size, pattern_projection_size
         Entries of a stored pattern and of what is read for it; ``input_size`` unless given.
     stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static
@@ -126,6 +148,7 @@ class Hopfield(nn.Module):
         update_steps_eps: float = 1e-4,
         *,
         separation: str = "softmax",
+        similarity: str = "dot",
         stored_pattern_size: int | None = None,
         pattern_projection_size: int | None = None,
         stored_pattern_as_static: bool = False,
@@ -164,6 +187,13 @@ class Hopfield(nn.Module):
         self.update_steps_eps = check_number(update_steps_eps, "update_steps_eps", 0, open_low=steps is None)
         choose(SEPARATIONS, separation, "separation")
         self.separation = separation
+        choose(SIMILARITIES, similarity, "similarity")
+        self.similarity = similarity
+        if similarity in SHIFTED and separation in ("linear", "polynomial"):
+            raise InvalidParameter(
+                f"separation: {separation!r} was given with {similarity!r} similarity; it needs one whose zero means "
+                "unrelated. Use similarity='dot', or separation='softmax'."
+            )
         self.batch_first = check_flag(batch_first, "batch_first")
         self.dropout = check_fraction(dropout, "dropout")
         self.connected = check_flag(pattern_projection_as_connected, "pattern_projection_as_connected")
@@ -277,7 +307,7 @@ class Hopfield(nn.Module):
         """
         asked = self._asked(input, stored_pattern_padding_mask, association_mask, known, unprojected=True)
         dropout = self.dropout if self.training else 0.0
-        seen = asked.answer(settle(asked.q, asked.move, self.update_steps_max, self.update_steps_eps), dropout)
+        seen = asked.answer(self._settled(asked), dropout=dropout)
         out = seen.transpose(1, 2).flatten(2)
         core = self.association_core
         if core is not None and core.out_proj is not None:
@@ -302,11 +332,13 @@ class Hopfield(nn.Module):
         A bias pattern and the association to zero are its last columns.
         """
         asked = self._asked(input, stored_pattern_padding_mask, association_mask, known, unprojected=False)
-        q = settle(asked.q, asked.move, self.update_steps_max, self.update_steps_eps)
-        keys = asked.q if asked.k is None else asked.k
-        a = activity(q, keys, self._beta(), self.separation, asked.mask)
+        q = self._settled(asked)
+        a = q if asked.weigh is None else asked.weigh(q)
         batch, length = asked.shape
         return a if len(a) == batch else a[0].reshape(-1, batch, length, a.shape[-1]).transpose(0, 1)
+
+    def _settled(self, asked: Asked) -> Tensor:
+        return settle(asked.q, asked.move, self.update_steps_max, self.update_steps_eps, asked.first)
 
     def _beta(self) -> Beta:
         return self.scaling if isinstance(self.scaling, float) else self.scaling[:, None, None]
@@ -425,11 +457,18 @@ class Hopfield(nn.Module):
             k, v = (_beside(x, x.new_zeros(1, 1, 1, x.shape[-1])) for x in (k, v))
         if mask is not None and k.shape[2] > mask.shape[-1]:
             mask = F.pad(mask, (0, k.shape[2] - mask.shape[-1]), value=mask.dtype == torch.bool)
-        see = partial(read, k=k, beta=self._beta(), separation=self.separation, mask=mask)
+        see = partial(read, k=k, beta=self._beta(), separation=self.separation, mask=mask, similarity=self.similarity)
+        weigh = partial(
+            activity, k=k, beta=self._beta(), separation=self.separation, mask=mask, similarity=self.similarity
+        )
         move: Move = partial(see, v=k)
-        if known is not None and self.static["state"] and self.static["stored"]:
-            move = _clamped(move, q, known[:, None])
-        return Asked(q, move, lambda q, dropout: see(q, v=v, dropout=dropout), k, mask)
+        if known is None or not (self.static["state"] and self.static["stored"]):
+            return Asked(q, move, partial(see, v=v), weigh)
+        sure = known[:, None]
+        if self.update_steps_max == 0:  # what is read is read by the cue itself
+            return Asked(q, move, partial(see, v=v, known=sure), partial(weigh, known=sure))
+        first = _clamped(partial(see, v=k, known=sure), q, sure)
+        return Asked(q, _clamped(move, q, sure), partial(see, v=v), weigh, first)
 
     def _unprojected(
         self,
@@ -447,7 +486,7 @@ class Hopfield(nn.Module):
         if core is None or key is None or value is None or special or core.bias_k is not None:
             return None
         size, n, length = stored.shape[-1], stored.shape[1], state.shape[1]
-        if self.separation != "softmax" or projection.shape[-1] != size:
+        if self.separation != "softmax" or self.similarity != "dot" or projection.shape[-1] != size:
             return None
         reads = USUAL if self.update_steps_max is None else self.update_steps_max + 1
         hidden = core.hidden_size  # what each read costs more, against the products with the weights that are saved
@@ -467,7 +506,7 @@ class Hopfield(nn.Module):
         return Asked(
             self._in_heads(q, "state"),
             partial(see, y=x, value=key, bias=offset),
-            lambda q, dropout: see(q, y=y, value=value, bias=bias, dropout=dropout),
+            partial(see, y=y, value=value, bias=bias),
         )
 
     def _roles(self) -> Roles:

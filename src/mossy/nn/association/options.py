@@ -20,6 +20,7 @@ class Options(TypedDict, total=False):
     update_steps_max: int | None
     update_steps_eps: float
     separation: str
+    similarity: str
     stored_pattern_size: int | None
     pattern_projection_size: int | None
     stored_pattern_as_static: bool

@@ -3,7 +3,7 @@ r"""Retrieval on tensors: read from stored patterns, and settle into them.
 A state ``q`` reads from keys ``k`` and values ``v`` by similarity, separation and projection (Millidge et al. 2022,
 arXiv:2202.04557):
 
-.. math::  a = \mathrm{separation}(β\,q k^⊤), \qquad \mathrm{read}(q) = a\,v
+.. math::  a = \mathrm{separation}(β\,\mathrm{sim}(q, k)), \qquad \mathrm{read}(q) = a\,v
 
 and settles by reading the keys themselves, ``q ← a k``, which with softmax is the update rule of Ramsauer et al.
 (2021), arXiv:2008.02217, eq. 3. With softmax each read is one call of torch's fused attention, which keeps no ``a``.
@@ -13,18 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mossy.nn.association.similarity import SIMILARITIES
 from mossy.nn.separation import SEPARATIONS
 
-__all__ = ["LONGEST", "Beta", "activity", "read", "read_unprojected", "settle"]
+__all__ = ["LONGEST", "Beta", "Move", "activity", "read", "read_unprojected", "settle"]
 
 LONGEST = 1000  # steps, when there is no other bound: a linear separation need not settle
 
-Beta = float | Tensor
+Beta: TypeAlias = float | Tensor
+Move: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def read(
@@ -35,8 +38,10 @@ def read(
     separation: str = "softmax",
     mask: Tensor | None = None,
     dropout: float = 0.0,
+    similarity: str = "dot",
+    known: Tensor | None = None,
 ) -> Tensor:
-    """Return ``separation(β q kᵀ) v``, ``(b, h, l, d_v)``.
+    """Return ``separation(β sim(q, k)) v``, ``(b, h, l, d_v)``.
 
     Parameters
     ----------
@@ -53,21 +58,48 @@ def read(
         evidence. A state that may read nothing reads 0.
     dropout
         The rate at which activities are dropped.
+    similarity, known
+        A name in :data:`mossy.nn.association.similarity.SIMILARITIES`, and which entries of the states count
+        ``(b, 1, l, d)``, None where all do; the others must be 0.
     """
+    if separation != "softmax":
+        a = activity(q, k, beta, separation, mask, similarity, known)
+        return F.dropout(a, dropout) @ v.to(a.dtype)
+    dtype, width = q.dtype, v.shape[-1]
+    q, k = SIMILARITIES[similarity](q, k, known)
     batch = max(len(q), len(k))
     q, k, v = (each.expand(batch, *each.shape[1:]) if len(each) != batch else each for each in (q, k, v))
-    if separation == "softmax":
-        scale = beta if isinstance(beta, float) else 1.0
-        q = q if isinstance(beta, float) else (q * beta).to(q.dtype)
-        if mask is not None:
-            mask = mask if mask.dtype == torch.bool else mask.to(q.dtype)
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
-    a = activity(q, k, beta, separation, mask)
-    return F.dropout(a, dropout) @ v.to(a.dtype)
+    q, k, v = _as_wide(q, k, v.to(q.dtype))
+    scale = beta if isinstance(beta, float) else 1.0
+    q = q if isinstance(beta, float) else (q * beta).to(q.dtype)
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(q.dtype)
+    with nullcontext() if similarity == "dot" else _own_precision(q.device.type):
+        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
+    return out if out.dtype == dtype and out.shape[-1] == width else out[..., :width].to(dtype)
 
 
-def activity(q: Tensor, k: Tensor, beta: Beta, separation: str = "softmax", mask: Tensor | None = None) -> Tensor:
-    """Return ``separation(β q kᵀ)``, ``(b, h, l, n)``; parameters as in :func:`read`.
+def _as_wide(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return them with zeros behind, so that all have one width, which fused attention asks for.
+
+    Where widths differ more than twofold, the zeros would cost more than they save.
+    """
+    more = q.shape[-1] - v.shape[-1]
+    if more == 0 or abs(more) > min(q.shape[-1], v.shape[-1]):
+        return q, k, v
+    return (q, k, F.pad(v, (0, more))) if more > 0 else (F.pad(q, (0, -more)), F.pad(k, (0, -more)), v)
+
+
+def activity(
+    q: Tensor,
+    k: Tensor,
+    beta: Beta,
+    separation: str = "softmax",
+    mask: Tensor | None = None,
+    similarity: str = "dot",
+    known: Tensor | None = None,
+) -> Tensor:
+    """Return ``separation(β sim(q, k))``, ``(b, h, l, n)``; parameters as in :func:`read`.
 
     Half precision is multiplied in float32: a product of 300 · 300 over 64 entries is beyond float16.
     """
@@ -75,6 +107,7 @@ def activity(q: Tensor, k: Tensor, beta: Beta, separation: str = "softmax", mask
     with _own_precision(q.device.type):
         if dtype in (torch.float16, torch.bfloat16):
             q, k = q.float(), k.float()
+        q, k = SIMILARITIES[similarity](q, k, known)
         evidence = (q * beta) @ k.to(q.dtype).transpose(-2, -1)
         if mask is not None:
             evidence = evidence.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else evidence + mask
@@ -88,9 +121,10 @@ def _own_precision(device: str) -> AbstractContextManager[object]:
 
 def settle(
     q: Tensor,
-    move: Callable[[Tensor], Tensor],
+    move: Move,
     steps: int | None,
     eps: float,
+    first: Move | None = None,
 ) -> Tensor:
     """Return where ``q (..., d)`` comes to rest under ``q ← move(q)``, each of its states by itself.
 
@@ -98,13 +132,13 @@ def settle(
     :data:`LONGEST`). It then stays as it is, whatever the others in the batch do. On the CPU the steps end when all
     rest; on a device they are all taken, so that nothing waits for it, except where ``steps`` is None.
 
-    The gradient runs through every step.
+    The first step is ``first(q)``, where it is given. The gradient runs through every step.
     """
     most = LONGEST if steps is None else steps
     looks = steps is None or (q.device.type == "cpu" and not torch.compiler.is_compiling())
     moving: Tensor | None = None
     for step in range(1, most + 1):
-        new = move(q)
+        new = first(q) if step == 1 and first is not None else move(q)
         old, q = q, new if moving is None else torch.where(moving, new, q)
         if step == most or eps == 0:
             continue
