@@ -23,12 +23,11 @@ def at_most(false, n, p):
 
 
 def block_hash(words, key):
-    """Return the four sums of NH with a Toeplitz key over a block of 32-bit words."""
-    half = len(words) // 2
-    x, y = [int(word) for word in words[:half]], [int(word) for word in words[half:]]
+    """Return the four sums of NH with a Toeplitz key over a block of pairs of 32-bit words."""
+    x, y = [int(word) % 2**32 for word in words], [int(word) >> 32 for word in words]
     a, b = [int(word) for word in key[0]], [int(word) for word in key[1]]
     sums = []
     for t in range(4):
-        products = [((x[j] + a[j + t]) % 2**32) * ((y[j] + b[j + t]) % 2**32) for j in range(half)]
+        products = [((x[j] + a[j + t]) % 2**32) * ((y[j] + b[j + t]) % 2**32) for j in range(len(words))]
         sums.append(sum(products) % 2**64)
     return sums

@@ -9,7 +9,7 @@ from tests.naive import nn_memoize as naive
 from torch import nn
 
 import mossy.errors as errors
-from mossy.kernels.universal import BLOCK, KEYS, universal
+from mossy.kernels.universal import HASHES, PAIRS, universal
 from mossy.nn.intermediate import memoize
 from mossy.nn.intermediate.calibrate import calibrated, upper_bound
 from mossy.nn.intermediate.near import LENGTH, Neighbours, sketch
@@ -37,9 +37,9 @@ def stream(n, jitter, seed=0, d=1):
 
 def test_universal_hash_is_its_equation():
     rng = np.random.default_rng(0)
-    words = rng.integers(0, 2**32, (2, 3, BLOCK), np.uint32)
-    key = rng.integers(0, 2**32, (2, KEYS), np.uint32)
-    out = np.empty((2, 3, 4), np.uint64)
+    words = rng.integers(0, 2**64, (2, 3, PAIRS), np.uint64)
+    key = rng.integers(0, 2**32, (2, PAIRS + 3), np.uint64)
+    out = np.empty((2, 3, HASHES), np.uint64)
     universal(words, key, out)
     for i, b in ((0, 0), (1, 2)):
         assert out[i, b].tolist() == naive.block_hash(words[i, b], key)

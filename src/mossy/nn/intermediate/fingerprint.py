@@ -19,8 +19,8 @@ __all__ = ["combine", "digest", "digests", "encode", "plain_bytes"]
 BYTES = 16  # of a digest
 SECRET = secrets.token_bytes(32)  # of this process: no input can be made to meet another
 
-BLOCK, KEYS = 4096, 2 * (512 + 3)  # bytes of a block; words of the key (``mossy.kernels.universal``)
-KEY = np.frombuffer(secrets.token_bytes(4 * KEYS), np.uint32).reshape(2, -1)
+BLOCK, PLACES = 4096, 512 + 3  # bytes of a block, places of its key (``mossy.kernels.universal``)
+KEY = np.frombuffer(secrets.token_bytes(8 * PLACES), np.uint32).reshape(2, -1).astype(np.uint64)
 
 
 def digests(rows: Tensor, about: bytes = b"") -> list[bytes]:
@@ -100,7 +100,7 @@ def plain_bytes(rows: Tensor) -> NDArray[np.uint8]:
 def _universal(blocks: NDArray[np.uint8]) -> NDArray[np.uint64]:
     from mossy.kernels.universal import universal  # only here, since short rows need no compiler
 
-    words = np.require(blocks.view(np.uint32), requirements="A")
+    words = np.require(blocks.view(np.uint64), requirements="A")
     hashes = np.empty((*blocks.shape[:2], 4), np.uint64)
     universal(words, KEY, hashes)
     return hashes

@@ -155,7 +155,7 @@ class Memoized(nn.Module):
         self._independent = False
         self._counts: Counter[str] = Counter()
         self._passed: Counter[str] = Counter()
-        self._saved = self._spent = 0.0
+        self._seconds: Counter[str] = Counter()
         self._lock, self._process = threading.RLock(), os.getpid()
 
     # --- calling ---------------------------------------------------------------------------------
@@ -201,8 +201,8 @@ class Memoized(nn.Module):
         with self._alone():
             self._counts.update(hits=len(keys) - len(missing) - near, near_hits=near, misses=len(missing))
             self._passed.update([reason] if reason else [])
-            self._saved += sum(entry.seconds for entry in found.values())
-            self._spent += time.perf_counter() - start - seconds
+            self._seconds["saved"] += sum(entry.seconds for entry in found.values())
+            self._seconds["spent"] += time.perf_counter() - start - seconds
         return answer
 
     def _look(self, call: Call) -> tuple[str, int]:
@@ -380,8 +380,8 @@ class Memoized(nn.Module):
                 bytes=cache.bytes,
                 capacity=cache.capacity,
                 evictions=cache.evictions,
-                saved_s=self._saved,
-                spent_s=self._spent,
+                saved_s=self._seconds["saved"],
+                spent_s=self._seconds["spent"],
             )
 
     def clear(self) -> None:
@@ -413,7 +413,7 @@ class Memoized(nn.Module):
 
 
 FRESH = {
-    *("_cache", "_neighbours", "_watch", "_epoch", "_independent", "_counts", "_passed", "_saved", "_spent"),
+    *("_cache", "_neighbours", "_watch", "_epoch", "_independent", "_counts", "_passed", "_seconds"),
     *("_lock", "_process"),
 }
 
