@@ -17,6 +17,7 @@ from mossy.nn.intermediate.trunk import Trunk, count
 
 __all__ = ["Source", "fill"]
 
+LARGEST = 65504.0  # of float16
 PROBED = 16  # items of which a digest is made
 
 Batch = tuple[Any, tuple[Tensor, ...]]  # what the model takes, and the targets
@@ -137,13 +138,20 @@ def fill(columns: Sequence[Tensor], source: Source, trunk: Trunk) -> int:
                     f"{tuple(column.shape[1:])}, or more than {len(column)} items; all have one shape."
                 )
             column[at : at + n] = values
-        stored = columns[0][at : at + n]
-        if stored.dtype == torch.float16 != found[0].dtype and not stored.isfinite().all():
-            largest = found[0].abs().nan_to_num(0.0, 0.0, 0.0).max()
-            if largest > torch.finfo(torch.float16).max:
-                raise NotFinite(
-                    f"features: an activation of {float(largest):g} was given; up to 65504 is allowed as float16. "
-                    "Store with dtype='bfloat16' or 'float32'."
-                )
+        if columns[0].dtype == torch.float16:
+            _check_half(found[0])
         at += n
     return at
+
+
+def _check_half(values: Tensor) -> None:
+    """Say if a finite entry is too large for float16."""
+    least, most = values.aminmax()
+    if least >= -LARGEST and most <= LARGEST:
+        return
+    largest = values.abs().nan_to_num(0.0, 0.0, 0.0).max()
+    if largest > LARGEST:
+        raise NotFinite(
+            f"features: an activation of {float(largest):g} was given; up to {LARGEST:g} is allowed as float16. Store "
+            "with dtype='bfloat16' or 'float32'."
+        )
