@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mossy.arrays import check_integer, check_number, choose
+from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyMemory, InvalidDtype, InvalidParameter, InvalidShape
 from mossy.memory import Memory
 from mossy.memory.results import Replay
@@ -57,6 +57,7 @@ def consolidate(
     loss: Loss = each_loss,
     match: float = MATCH,
     optimizer: torch.optim.Optimizer | None = None,
+    anneal: bool = True,
     read: Read = experience,
     seed: int = 0,
 ) -> Tensor:
@@ -84,6 +85,9 @@ def consolidate(
         ``α``, how much stored logits count, at least 0.
     optimizer
         Of the parameters of ``model``; None makes an Adam.
+    anneal
+        The rate of the optimizer falls to 0 in the course, ``η(1 - t/T)``, so that the network settles; it is put back
+        in the end. False leaves it alone.
     read
         Of a ``mossy.Memory``: a function of what it replays that returns inputs and targets. The default takes
         patterns, and payloads as classes, or, where there are none, values.
@@ -113,6 +117,7 @@ def consolidate(
     batches = check_integer(batches, "consolidate.batches", 1)
     batch = check_integer(batch, "consolidate.batch", 1)
     match = check_number(match, "consolidate.match", 0)
+    anneal = check_flag(anneal, "consolidate.anneal")
     choose(BY, by, "consolidate.by")
     if not isinstance(memory, ReplayMemory | Memory):
         raise InvalidDtype(
@@ -129,10 +134,12 @@ def consolidate(
         draw = _of_tensors(memory, batch, by, random)
     else:
         draw = _of_patterns(memory, model, batch, by, loss, read, device, random)
-    was, taken = model.training, []
+    was, taken, rates = model.training, [], [group["lr"] for group in step.param_groups]
     model.train()
     try:
-        for _ in range(batches):
+        for turn in range(batches):
+            if anneal:
+                _set_rates(step, [rate * (1 - turn / batches) for rate in rates])
             x, y, logits, tell = draw()
             outputs, y = model(x.to(device)), y.to(device)
             each = loss(outputs, y)
@@ -151,7 +158,14 @@ def consolidate(
             taken.append(total.detach())
     finally:
         model.train(was)
+        if anneal:
+            _set_rates(step, rates)
     return torch.stack(taken).float().cpu()
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: list[Any]) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def _of_tensors(memory: ReplayMemory, batch: int, by: str, random: np.random.Generator) -> Any:

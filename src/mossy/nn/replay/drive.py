@@ -68,7 +68,7 @@ def drive(
     y: Tensor,
     *,
     replay: int | None = None,
-    by: str = "surprise",
+    by: str = "uniform",
     loss: str = "asymmetric",
     match: float = MATCH,
     store: bool = True,
@@ -86,7 +86,7 @@ def drive(
     replay
         How many remembered examples are learned with it, at most; None takes as many as are new.
     by
-        As in ``ReplayMemory.replay``.
+        As in ``ReplayMemory.mix``.
     loss, match
         As in ``replay_loss``. With ``match=0`` no logits are stored.
     store
