@@ -5,15 +5,16 @@ Ten classes come in five parts of two; one head of ten outputs, nothing says whi
 a step from a buffer of 200 or 500 images. 5,000 training images of MNIST and of Fashion-MNIST, 10,000 and 2,000 to
 test. The same for all: network, first weights by seed, buffer, passes, batches, examples replayed a step.
 
-- ``mossy``: ``drive`` with a ``ReplayMemory``, and a sleep at the end, ``consolidate``. It replays 16 examples a step,
-  and as many in all in the end, so that they are as many as those of the others. ``mossy, no sleep`` replays 32 a step, as they do.
+- ``mossy``: ``drive`` with a ``ReplayMemory``, and ``consolidate`` in the end, a sleep. Awake it replays 16 examples a
+  step, and asleep what is left of 32 a step: no more in all than the others. ``mossy, no sleep`` replays 32 a step.
 - ``replay``, ``DER++``: as Avalanche has them, if it is installed (see ``material/continual.py``), which fill the
   buffer after each part; and written here after the papers: reservoir, uniform draws, and of DER++ half of the replayed
   examples for the stored outputs and half for the labels (Buzzega et al. 2020, arXiv:2004.07211, algorithm 2), or all
   of them for both, as is better.
 - ``ER-ACE``: Caccia et al. 2022, arXiv:2104.05025; written here.
 - Bounds: nothing replayed; GDumb (Prabhu et al. 2020), trained on the buffer alone; and all classes at once.
-- Settings are chosen on a fifth of the training images with the first seed; the rates of learning are the same for all. Five seeds: first weights and order. CPU time on one thread, to learn.
+- Settings are chosen on a fifth of the training images with the first seed; the rates to choose among are the same for
+  all. Five seeds: first weights and order. CPU time on one thread, to learn.
 
 ``--quick`` runs one seed of one buffer on the digits of scikit-learn and writes no result. ``--only NAME`` runs methods
 whose names contain it, and writes none either.
@@ -93,8 +94,8 @@ def mossy(awake: int) -> Learn:
         optimizer, rest = sgd(model, setting), 0
         by, match = setting["by"], setting["match"]
         for new, rows in parts(y, seed):
+            rest += max(min(REPLAY, len(memory)) - awake, 0)
             drive(memory, model, optimizer, x[rows], y[rows], replay=awake, by=by, match=match, store=new)
-            rest += REPLAY - awake
         if rest:
             asleep: Setting = {"batches": rest // REPLAY, "batch": REPLAY, "by": by, "match": match}
             consolidate(memory, model, optimizer=optimizer, seed=seed, **asleep)
