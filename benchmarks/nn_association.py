@@ -1,8 +1,9 @@
 """How fast are the Hopfield layers, beside torch's attention and beside hflayers?
 
-float32, d = 256, two threads; Hopfield with 4 heads, HopfieldLayer with 1 (the default) and with 4; forward, and forward
-with backward into weights and input. Rounds alternate, so that what else the machine does falls on all alike; the ratio
-is that of the medians of the CPU time, another's to ours. hflayers gets the same weights, and the outputs must agree.
+float32, d = 256, two threads; Hopfield with 4 heads, HopfieldLayer with 1 (the default) and with 4; forward, and
+forward with backward into weights and input. Rounds alternate, so that what else the machine does falls on all alike;
+the ratio is that of the medians of the CPU time, another's to ours. hflayers gets the same weights, and the outputs
+must agree.
 
 hflayers is not on a package index: install it from its repository, or put a clone on PYTHONPATH. Without it, its rows
 are left out. ``--quick`` takes small sizes and writes no result; ``--only`` takes the rows whose name holds a word.

@@ -158,6 +158,12 @@ def test_patterns_that_are_not_projected_are_read_the_same(heads, steps, masked)
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"normalize_stored_pattern_affine": False}, {"input_bias": False}])
+def test_roles_that_read_the_same_tensor_share_their_products(options):
+    layer, x = wild(Hopfield(8, num_heads=2, **options)), drawn(3, 12, 8)
+    torch.testing.assert_close(layer(x), layer((x, x.clone(), x.clone())), atol=1e-5, rtol=1e-5)
+
+
 def test_shared_patterns_are_as_good_as_copies():
     layer = wild(Hopfield(8, num_heads=2, update_steps_max=1))
     stored, state = drawn(30, 8), drawn(4, 3, 8, seed=1)

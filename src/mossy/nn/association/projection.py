@@ -66,9 +66,13 @@ def absorbed(role: Projection, weight: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def project(x: Tensor, roles: list[Projection]) -> list[Tensor]:
-    """Return what each role makes of the same patterns ``x (b, n, size)``, with one norm and one product if it can."""
+    """Return what each role makes of the same patterns ``x (b, n, size)``, with one norm and one product if it can.
+
+    Few patterns are projected role by role: changing the weights would cost more than it saves.
+    """
     weights = [role.weight for role in roles if role.weight is not None]
-    if len(roles) == 1 or len(weights) < len(roles) or len({_kind(role) for role in roles}) > 1:
+    few = x.shape[0] * x.shape[1] < sum(len(weight) for weight in weights)
+    if few or len(roles) == 1 or len(weights) < len(roles) or len({_kind(role) for role in roles}) > 1:
         return [role(x) for role in roles]
     pairs = [absorbed(role, weight) for role, weight in zip(roles, weights, strict=True)]
     biases = [bias for _, bias in pairs if bias is not None]
