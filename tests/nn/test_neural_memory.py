@@ -28,6 +28,10 @@ def starting(depth, d, seed=1, hidden=6):
     return tuple(torch.randn(1, *shape, generator=generator, dtype=torch.float64) for shape in shapes)
 
 
+def empty(depth, d):
+    return *starting(depth, d)[:-1], None
+
+
 def layer(depth=2, d=8, seed=0, dtype=torch.float64, **choices):
     torch.manual_seed(seed)
     made = NeuralMemory(d, depth=depth, **choices).to(dtype)
@@ -41,22 +45,28 @@ def normal(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
+@pytest.mark.parametrize("starting_at", [starting, empty])
 @pytest.mark.parametrize("clip", [None, 0.7])
 @pytest.mark.parametrize("chunk", [1, 4, 32])
 @pytest.mark.parametrize(("depth", "gradients"), KINDS)
-def test_law(depth, gradients, chunk, clip):
+def test_law(depth, gradients, chunk, clip, starting_at):
     given_tokens, gates = tokens(11, 5)
-    start = starting(depth, 5)
+    start = starting_at(depth, 5)
     options = Options(gradients == "token", clip, NONLINEARITIES["gelu"])
     y, moment = run(DEPTHS[depth], start, begin(start, True), given_tokens, gates, chunk, options)
+    from_zero = [w if z is None else z for z, w in zip(start, map(torch.zeros_like, starting(depth, 5)), strict=True)]
     expected, memory, surprise = neural_memory(
-        [w[0] for w in start], *(part[0] for part in given_tokens), *(g[0, :, 0] for g in gates), chunk, gradients, clip
+        [w[0] for w in from_zero],
+        *(part[0] for part in given_tokens),
+        *(g[0, :, 0] for g in gates),
+        chunk,
+        gradients,
+        clip,
     )
     torch.testing.assert_close(y[0], expected, rtol=1e-9, atol=1e-9)
-    for mine, theirs in zip(finished(moment).memory, memory, strict=True):
-        torch.testing.assert_close(mine[0], theirs, rtol=1e-9, atol=1e-9)
-    for mine, theirs in zip(finished(moment).velocity, surprise, strict=True):
-        torch.testing.assert_close(mine[0], theirs, rtol=1e-9, atol=1e-9)
+    after = finished(moment)
+    for mine, theirs in zip((*after.memory, *after.velocity), (*memory, *surprise), strict=True):
+        torch.testing.assert_close(theirs * 0 if mine is None else mine[0], theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("phi", NONLINEARITIES)

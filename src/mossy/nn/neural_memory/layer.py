@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter
 from mossy.nn.neural_memory.gradient import advance
-from mossy.nn.neural_memory.network import Options, Weights
+from mossy.nn.neural_memory.network import Learned, Options, Weights, some
 from mossy.nn.neural_memory.nonlinearity import NONLINEARITIES
 from mossy.nn.neural_memory.state import NeuralMemoryState
 from mossy.nn.neural_memory.stream import DEPTHS, Gates, Moment, Tokens, begin, finished
@@ -97,7 +97,7 @@ class NeuralMemory(nn.Module):
         heads: int = 1,
         d_head: int | None = None,
         expansion: int = 4,
-        nonlinearity: str = "gelu",
+        nonlinearity: str = "silu",
         chunk: int = 64,
         gradients: str = "token",
         rate: float = 1.0,
@@ -139,7 +139,7 @@ class NeuralMemory(nn.Module):
         plain = self.heads == 1 and inner == self.d_model
         self.combine = None if plain else nn.Linear(inner, self.d_model, bias=False, **place)
         drawn = DEPTHS[self.depth].start(self.heads, self.d_head, self.expansion * self.d_head)
-        self.start = nn.ParameterList(nn.Parameter(w.to(**place)) for w in drawn)
+        self.start = nn.ParameterList(nn.Parameter(w.to(**place)) for w in some(drawn))
         with torch.no_grad():
             self.project.weight[:inner] = self.project.weight[inner : 2 * inner]  # so that it recalls untrained
             self.gate.weight.zero_()
@@ -178,10 +178,10 @@ class NeuralMemory(nn.Module):
         ------
         InvalidDtype, InvalidShape, InvalidInput, EmptyBatch
         """
-        x, state = self._checked(x, state)
+        self._check(x, state)
         if learn is not None:
             check_mask(learn, "NeuralMemory: learn", tuple(x.shape[:2]))
-        tokens, gates, tail = self._tokens(x, state.tail)
+        tokens, gates, tail = self._tokens(x, None if state is None else state.tail)
         with _full_precision(x):
             if learn is not None:
                 taught = learn.unsqueeze(1).expand(-1, self.heads, -1).reshape(-1, learn.shape[1], 1)
@@ -189,7 +189,7 @@ class NeuralMemory(nn.Module):
             found, moment = advance(
                 DEPTHS[self.depth],
                 self._start(x.shape[0]),
-                Moment(*(tuple(part.flatten(0, 1) for part in parts) for parts in state[:5])),
+                begin(self._start(x.shape[0]), self.momentum > 0) if state is None else _moment(state),
                 tokens,
                 gates,
                 self.chunk,
@@ -217,38 +217,53 @@ class NeuralMemory(nn.Module):
         ------
         InvalidDtype, InvalidShape, InvalidInput, EmptyBatch
         """
-        x, state = self._checked(x, state)
-        (queries, _, _), _, _ = self._tokens(x, state.tail)
+        self._check(x, state)
+        (queries, _, _), _, _ = self._tokens(x, None if state is None else state.tail)
         with _full_precision(x):
-            moment = Moment(*(tuple(part.flatten(0, 1) for part in parts) for parts in state[:5]))
+            moment = begin(self._start(x.shape[0]), False) if state is None else _moment(state)
             found = DEPTHS[self.depth].apply(finished(moment).memory, queries, self._options)
         return self._merged(found, x)
 
     def begin(self, b: int) -> NeuralMemoryState:
-        """Return the state of ``b`` streams before their first token."""
-        b = check_integer(b, "NeuralMemory.begin: b", 1)
-        moment = begin(self._start(b), self.momentum > 0)
-        tail = moment.memory[0].new_zeros(b, self.convolution - 1, 3 * self.heads * self.d_head)
-        return self._state(moment, b, tail)
+        """Return the state of ``b`` streams before their first token; it is what ``state=None`` stands for."""
+        b, h = check_integer(b, "NeuralMemory.begin: b", 1), self.heads
+        given = iter(self._start(b))
+        like = self.gate.weight.new_zeros((), dtype=self._precise)
+        memory = tuple(
+            like.new_zeros(b, h, *shape) if w is None else w.view(b, h, *shape)
+            for w, shape in zip(given, self._shapes, strict=True)
+        )
+        velocity = tuple(torch.zeros_like(w) for w in memory) if self.momentum else ()
+        inputs = tuple(like.new_zeros(b, h, 0, i) for i, _ in self._shapes)
+        changes = tuple(like.new_zeros(b, h, 0, o) for _, o in self._shapes)
+        tail = like.new_zeros(b, self.convolution - 1, 3 * h * self.d_head)
+        return NeuralMemoryState(memory, memory, velocity, inputs, changes, tail)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        return DEPTHS[self.depth].shapes(self.d_head, self.expansion * self.d_head)
 
     @property
     def _precise(self) -> torch.dtype:
         return torch.float64 if self.gate.weight.dtype == torch.float64 else torch.float32
 
     def _start(self, b: int) -> Weights:
-        return tuple(w.to(self._precise).expand(b, *w.shape).flatten(0, 1) for w in self.start)
+        given = (w.to(self._precise).expand(b, *w.shape).flatten(0, 1) for w in self.start)
+        return tuple(next(given) if i < len(self.start) else None for i in range(self.depth))
 
     def _state(self, moment: Moment, b: int, tail: Tensor) -> NeuralMemoryState:
-        parts = (moment.memory, moment.carried, moment.velocity, moment.inputs, moment.changes)
+        parts = (*moment[:3], *(moment.learned or ()))
         memory, carried, velocity, inputs, changes = (
-            tuple(part.view(b, self.heads, *part.shape[1:]) for part in each) for each in parts
+            tuple(part.view(b, self.heads, *part.shape[1:]) for part in some(each)) for each in parts
         )
         return NeuralMemoryState(memory, carried, velocity, inputs, changes, tail)
 
-    def _tokens(self, x: Tensor, tail: Tensor) -> tuple[Tokens, Gates, Tensor]:
+    def _tokens(self, x: Tensor, tail: Tensor | None) -> tuple[Tokens, Gates, Tensor]:
         """Return queries, keys and values, the gates, and the last inputs of the convolution."""
         normed = x if self.norm is None else self.norm(x)
         projected, raw = self.project(normed).to(self._precise), self.gate(normed).to(self._precise)
+        if tail is None:
+            tail = projected.new_zeros(x.shape[0], self.convolution - 1, projected.shape[2])
         with _full_precision(x):
             if self.taps is not None:
                 projected, tail = convolved(projected, self.taps.to(self._precise), tail)
@@ -272,15 +287,13 @@ class NeuralMemory(nn.Module):
             y = self.combine(y.to(self.combine.weight.dtype))
         return y.to(x.dtype)
 
-    def _checked(self, x: Tensor, state: NeuralMemoryState | None) -> tuple[Tensor, NeuralMemoryState]:
+    def _check(self, x: Tensor, state: NeuralMemoryState | None) -> None:
         check_shape(check_floating(x, "NeuralMemory: x"), "NeuralMemory: x", ("b", "s", self.d_model))
         check_fits(x, "NeuralMemory: x", self.gate.weight, "the layer")
         if not x.shape[0] or not x.shape[1]:
             raise EmptyBatch(f"NeuralMemory: x of shape {tuple(x.shape)} was given; give at least one token.")
-        if state is None:
-            return x, self.begin(x.shape[0])
-        self._check_state(state, x)
-        return x, state
+        if state is not None:
+            self._check_state(state, x)
 
     def _check_state(self, state: NeuralMemoryState, x: Tensor) -> None:
         """Raise if a state is not one of this layer's, for as many sequences as ``x`` has."""
@@ -288,8 +301,7 @@ class NeuralMemory(nn.Module):
             raise InvalidInput(
                 f"NeuralMemory: state: {type(state).__name__} was given; what forward() returned is allowed."
             )
-        b, h, d, m = x.shape[0], self.heads, self.d_head, self.expansion * self.d_head
-        pairs = [(d, d)] if self.depth == 1 else [(d, m), (m, d)]
+        b, h, pairs = x.shape[0], self.heads, self._shapes
         kinds = {"memory": 2, "carried": 2, "velocity": 2, "inputs": 0, "changes": 1}
         for field, kind in kinds.items():
             parts = getattr(state, field)
@@ -303,7 +315,7 @@ class NeuralMemory(nn.Module):
                 shape = (b, h, *pair) if kind == 2 else (b, h, "p", pair[kind])
                 check_shape(part, f"NeuralMemory: state.{field}", shape)
                 self._check_precise(part, field)
-        check_shape(state.tail, "NeuralMemory: state.tail", (b, self.convolution - 1, 3 * h * d))
+        check_shape(state.tail, "NeuralMemory: state.tail", (b, self.convolution - 1, 3 * h * self.d_head))
         self._check_precise(state.tail, "tail")
         if state.inputs[0].shape[2] > self.chunk:
             raise InvalidInput(
@@ -322,6 +334,11 @@ class NeuralMemory(nn.Module):
                 f"NeuralMemory: state.{field}: a tensor on {part.device} was given; the layer is on "
                 f"{self.gate.weight.device}. Give state.to({str(self.gate.weight.device)!r})."
             )
+
+
+def _moment(state: NeuralMemoryState) -> Moment:
+    memory, carried, velocity, inputs, changes = (tuple(part.flatten(0, 1) for part in parts) for parts in state[:5])
+    return Moment(memory, carried, velocity, Learned(inputs, changes) if inputs[0].shape[1] else None)
 
 
 def convolved(x: Tensor, taps: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,9 @@ from mossy.nn.neural_memory.chunk import (
     recalled_back,
     shrink,
     shrink_back,
+    through,
 )
-from mossy.nn.neural_memory.network import Gradients, Learned, Network, Options, Weights
+from mossy.nn.neural_memory.network import Gradients, Learned, Network, Options, Weights, some
 
 __all__ = ["LINEAR"]
 
@@ -24,18 +25,19 @@ def shapes(d: int, hidden: int) -> list[tuple[int, int]]:
     return [(d, d)]
 
 
-def start(heads: int, d: int, hidden: int) -> list[Tensor]:
-    """Return a memory that holds nothing: zeros ``(h, d, d)``."""
-    return [torch.zeros(heads, d, d)]
+def start(heads: int, d: int, hidden: int) -> Weights:
+    """Return a memory that holds nothing: 0."""
+    return (None,)
 
 
 def apply(weights: Weights, queries: Tensor, options: Options) -> Tensor:
     """Return ``Mᵀ q``: ``(b, n, d)``."""
-    return torch.bmm(queries, weights[0])
+    found = through(queries, weights[0])
+    return torch.zeros_like(queries) if found is None else found
 
 
 def learn(
-    weights: Weights, before: Learned, keys: Tensor, values: Tensor, rate: Tensor, options: Options
+    weights: Weights, before: Learned | None, keys: Tensor, values: Tensor, rate: Tensor, options: Options
 ) -> tuple[Learned, Weights]:
     """Return the steps down the loss ``½‖Mᵀk_t − v_t‖²``: ``−θ_t ∇ℓ = k_t c_tᵀ`` with ``c_t = −θ_t e_t``.
 
@@ -56,37 +58,40 @@ def learn(
     tuple
         ``k`` and ``c`` of the new tokens, and what ``learn_back`` needs: ``e``, and what was clipped, by what factor.
     """
-    errors = torch.baddbmm(values, keys, weights[0], beta=-1)
+    (matrix,) = weights
+    errors = values.neg() if matrix is None else torch.baddbmm(values, keys, matrix, beta=-1)
     kept: Weights = ()
     if options.clip is not None:
         factor = shrink(errors, options.clip)
         kept = errors, factor
         errors = errors * factor
     if options.in_turn:
-        errors = errors_in_turn(errors, keys, rate, before.inputs[0], before.changes[0])
+        errors = errors_in_turn(errors, keys, rate, *_earlier(before))
     return Learned((keys,), (errors * -rate,)), (errors, *kept)
 
 
 def learn_back(
     weights: Weights,
-    before: Learned,
+    before: Learned | None,
     keys: Tensor,
     rate: Tensor,
     options: Options,
     learned: Learned,
     kept: Weights,
-    d_learned: Learned,
+    d_inputs: Gradients,
+    d_changes: Gradients,
     d_weights: Gradients,
 ) -> tuple[Tensor, Tensor, Tensor, Gradients, Gradients]:
     """Return ``d_keys``, ``d_values``, ``d_rate``, ``d_before`` as inputs and changes; add to ``d_weights``."""
-    d_keys, d_changes = d_learned.inputs[0], d_learned.changes[0]
-    errors, *clipped = kept
-    d_rate = -(errors * d_changes).sum(-1, keepdim=True)
-    d_errors = d_changes * -rate
+    (matrix,) = weights
+    errors, *clipped = some(kept)
+    (d_keys,), (d_change,) = some(d_inputs), some(d_changes)
+    d_rate = -(errors * d_change).sum(-1, keepdim=True)
+    d_errors = d_change * -rate
     d_before: tuple[Gradients, Gradients] = [None], [None]
     if options.in_turn:
         d_errors, more, d_before[0][0], d_before[1][0] = errors_in_turn_back(
-            d_errors, errors, keys, rate, before.inputs[0], before.changes[0], d_keys
+            d_errors, errors, keys, rate, *_earlier(before), d_keys
         )
         if more is not None:
             d_rate += more
@@ -94,14 +99,16 @@ def learn_back(
         raw, factor = clipped
         back = shrink_back((d_errors * raw).sum(-1, keepdim=True), factor, options.clip)
         d_errors = (d_errors * factor).addcmul_(back, raw)
-    into(d_weights, 0, keys, d_errors)
-    d_keys.baddbmm_(d_errors, weights[0].mT)
+    if matrix is not None:
+        into(d_weights, 0, keys, d_errors)
+        d_keys.baddbmm_(d_errors, matrix.mT)
     return d_keys, d_errors.neg_(), d_rate, *d_before
 
 
 def read(weights: Weights, learned: Learned, queries: Tensor, options: Options) -> tuple[Tensor, Weights]:
     """Return ``M_tᵀ q_t`` with ``M_t = M + Σ_{i ≤ t} k_i c_iᵀ``, ``(b, n, d)``, and what ``read_back`` needs."""
-    found, overlap = recalled(torch.bmm(queries, weights[0]), queries, learned.inputs[0], learned.changes[0])
+    (keys,), (change,) = learned.inputs, some(learned.changes)
+    found, overlap = recalled(through(queries, weights[0]), queries, keys, change)
     return found, (overlap,)
 
 
@@ -113,12 +120,19 @@ def read_back(
     kept: Weights,
     d_found: Tensor,
     d_weights: Gradients,
-) -> tuple[Tensor, Learned]:
-    """Return ``d_queries`` and ``d_learned``; add to ``d_weights``."""
-    d_queries = torch.bmm(d_found, weights[0].mT)
-    into(d_weights, 0, queries, d_found)
-    d_inputs, d_changes = recalled_back(d_found, queries, learned.inputs[0], learned.changes[0], kept[0], d_queries)
-    return d_queries, Learned((d_inputs,), (d_changes,))
+) -> tuple[Tensor, Gradients, Gradients]:
+    """Return ``d_queries`` and ``d_learned`` as inputs and changes; add to ``d_weights``."""
+    (matrix,), (keys,), (change,), (overlap,) = weights, learned.inputs, some(learned.changes), some(kept)
+    d_queries = None
+    if matrix is not None:
+        d_queries = torch.bmm(d_found, matrix.mT)
+        into(d_weights, 0, queries, d_found)
+    d_queries, d_keys, d_change = recalled_back(d_found, queries, keys, change, overlap, d_queries)
+    return d_queries, [d_keys], [d_change]
+
+
+def _earlier(before: Learned | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if before is None else (before.inputs[0], before.changes[0])
 
 
 LINEAR = Network(shapes, start, apply, learn, learn_back, read, read_back)

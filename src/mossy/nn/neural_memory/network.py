@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, final
 
@@ -10,17 +10,23 @@ from torch import Tensor
 
 from mossy.nn.neural_memory.nonlinearity import Nonlinearity
 
-__all__ = ["Gradients", "Learned", "Network", "Options", "Weights"]
+__all__ = ["Gradients", "Learned", "Network", "Options", "Weights", "some"]
 
-Weights: TypeAlias = tuple[Tensor, ...]  # one of each layer, first to last
-Gradients: TypeAlias = list[Tensor | None]  # one of each layer; None is 0
+# One of each layer, first to last. None is 0: a memory that has just begun is mostly that, and costs less.
+Weights: TypeAlias = tuple[Tensor | None, ...]
+Gradients: TypeAlias = list[Tensor | None]
 
 
 class Learned(NamedTuple):
     """Tokens of a chunk: what went into each layer ``(b, p, i)``, and what each adds to its weights ``(b, p, o)``."""
 
-    inputs: Weights
+    inputs: tuple[Tensor, ...]
     changes: Weights
+
+
+def some(parts: Iterable[Tensor | None]) -> tuple[Tensor, ...]:
+    """Return those that are not 0."""
+    return tuple(part for part in parts if part is not None)
 
 
 @final
@@ -46,14 +52,14 @@ class Options:
 @final
 @dataclass(frozen=True)
 class Network:
-    """A memory. The functions are described in ``two_layer.py``.
+    """A memory. Its functions are described where they are: see ``two_layer.py``.
 
     Parameters
     ----------
     shapes
         Of ``d`` and ``m``: the shape of each layer.
     start
-        Of heads, ``d`` and ``m``: the weights of a memory that holds nothing.
+        Of heads, ``d`` and ``m``: the weights of a memory that holds nothing, ``(h, i, o)``.
     apply
         Read with these weights.
     learn, learn_back
@@ -63,12 +69,14 @@ class Network:
     """
 
     shapes: Callable[[int, int], list[tuple[int, int]]]
-    start: Callable[[int, int, int], list[Tensor]]
+    start: Callable[[int, int, int], Weights]
     apply: Callable[[Weights, Tensor, Options], Tensor]
-    learn: Callable[[Weights, Learned, Tensor, Tensor, Tensor, Options], tuple[Learned, Weights]]
+    learn: Callable[[Weights, Learned | None, Tensor, Tensor, Tensor, Options], tuple[Learned, Weights]]
     learn_back: Callable[
-        [Weights, Learned, Tensor, Tensor, Options, Learned, Weights, Learned, Gradients],
+        [Weights, Learned | None, Tensor, Tensor, Options, Learned, Weights, Gradients, Gradients, Gradients],
         tuple[Tensor, Tensor, Tensor, Gradients, Gradients],
     ]
     read: Callable[[Weights, Learned, Tensor, Options], tuple[Tensor, Weights]]
-    read_back: Callable[[Weights, Learned, Tensor, Options, Weights, Tensor, Gradients], tuple[Tensor, Learned]]
+    read_back: Callable[
+        [Weights, Learned, Tensor, Options, Weights, Tensor, Gradients], tuple[Tensor, Gradients, Gradients]
+    ]

@@ -34,41 +34,35 @@ class Gates(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A memory in the middle of a chunk: see ``NeuralMemoryState``."""
+    """A memory in the middle of a chunk: see ``NeuralMemoryState``. ``velocity`` is empty without momentum."""
 
     memory: Weights
     carried: Weights
     velocity: Weights
-    inputs: Weights
-    changes: Weights
+    learned: Learned | None
 
 
 class Passed(NamedTuple):
     """What the way back needs of a piece of a chunk.
 
-    ``velocity`` and ``held`` are ``S`` and the tokens before the piece's first token began a new chunk; where none
-    began, they are empty. ``before`` and ``learned`` are the chunk's tokens before and after.
+    ``velocity`` and ``held`` are ``S`` and the tokens before the piece's first token began a new chunk; ``before`` and
+    ``learned`` are the chunk's tokens before and after. Where there are none, it is None.
     """
 
+    began: bool
     memory: Weights
     carried: Weights
     velocity: Weights
-    held: Weights
-    before: Weights
-    learned: Weights
+    held: Learned | None
+    before: Learned | None
+    learned: Learned
     by_learning: Weights
     by_reading: Weights
 
 
 def begin(start: Weights, momentum: bool) -> Moment:
     """Return the moment before the first token of memories that start as ``start``, ``(b, i, o)`` of each layer."""
-    return Moment(
-        start,
-        start,
-        tuple(torch.zeros_like(w) for w in start) if momentum else (),
-        tuple(w.new_zeros(w.shape[0], 0, w.shape[1]) for w in start),
-        tuple(w.new_zeros(w.shape[0], 0, w.shape[2]) for w in start),
-    )
+    return Moment(start, start, (None,) * len(start) if momentum else (), None)
 
 
 def run(
@@ -101,32 +95,35 @@ def run(
         A list to which is added what the way back needs; None for no way back.
     """
     found = []
-    for (queries, keys, values), (rate, momentum, forget) in pieces(tokens, gates, chunk, moment):
+    for (queries, keys, values), (rate, momentum, forget) in pieces(tokens, gates, chunk, moment.learned):
+        began, held = filled(moment.learned) in (0, chunk), moment.learned
         velocity: Weights = ()
-        held: Weights = ()
-        if moment.inputs[0].shape[1] in (0, chunk):
-            held = *moment.inputs, *moment.changes
+        if began:
             moment = finished(moment)
             velocity = moment.velocity
             moment = _begun(moment, start, momentum[:, :1], forget[:, :1])
-        before = Learned(moment.inputs, moment.changes)
+        before = moment.learned
         new, by_learning = network.learn(moment.memory, before, keys, values, rate, options)
-        learned = Learned(_after(before.inputs, new.inputs), _after(before.changes, new.changes))
+        learned = new if before is None else _joined(before, new)
         answers, by_reading = network.read(moment.carried, learned, queries, options)
         found.append(answers)
-        moment = moment._replace(inputs=learned.inputs, changes=learned.changes)
+        moment = moment._replace(learned=learned)
         if passed is not None:
-            both = (*before.inputs, *before.changes), (*learned.inputs, *learned.changes)
-            passed.append(Passed(moment.memory, moment.carried, velocity, held, *both, by_learning, by_reading))
-    return torch.cat(found, 1), moment._replace(
-        inputs=tuple(x.clone() for x in moment.inputs)
-    )  # a slice holds on to all
+            both = held if began else None, before
+            kept = by_learning, by_reading
+            passed.append(Passed(began, moment.memory, moment.carried, velocity, *both, learned, *kept))
+    return torch.cat(found, 1), moment
 
 
-def pieces(tokens: Tokens, gates: Gates, chunk: int, moment: Moment) -> list[tuple[Tokens, Gates]]:
+def filled(learned: Learned | None) -> int:
+    """Return how many tokens the running chunk has."""
+    return 0 if learned is None else learned.inputs[0].shape[1]
+
+
+def pieces(tokens: Tokens, gates: Gates, chunk: int, learned: Learned | None) -> list[tuple[Tokens, Gates]]:
     """Cut a sequence where chunks end, the first of which may have begun before."""
     length = tokens.keys.shape[1]
-    room = chunk - moment.inputs[0].shape[1]  # a full chunk ends when the next token comes
+    room = chunk - filled(learned)  # a full chunk ends when the next token comes
     borders = [0, *range(room or chunk, length, chunk), length]
     sizes = [end - begin for begin, end in pairwise(borders)]
     parts = zip(*(torch.split(part, sizes, 1) for part in (*tokens, *gates)), strict=True)
@@ -135,23 +132,33 @@ def pieces(tokens: Tokens, gates: Gates, chunk: int, moment: Moment) -> list[tup
 
 def finished(moment: Moment) -> Moment:
     """Sum up the chunk's outer products, which become part of the memory's weights and of its momentum."""
-    if not moment.inputs[0].shape[1]:
+    if moment.learned is None:
         return moment
-    steps = [torch.bmm(x.mT, c) for x, c in zip(moment.inputs, moment.changes, strict=True)]
-    memory = tuple(w + step for w, step in zip(moment.carried, steps, strict=True))
-    velocity = tuple(step.add_(s) for s, step in zip(moment.velocity, steps, strict=False))
-    none = (tuple(part.new_zeros(part.shape[0], 0, part.shape[2]) for part in parts) for parts in moment[3:])
-    return Moment(memory, memory, velocity, *none)
+    memory, velocity = list(moment.carried), list(moment.velocity)
+    for i, (x, c) in enumerate(zip(*moment.learned, strict=True)):
+        if c is not None:
+            w = memory[i]
+            step = torch.bmm(x.mT, c)
+            memory[i] = step if w is None else w + step
+            if velocity:
+                s = velocity[i]
+                velocity[i] = step if s is None else step.add_(s)
+    return Moment(tuple(memory), tuple(memory), tuple(velocity), None)
 
 
 def _begun(moment: Moment, start: Weights, momentum: Tensor, forget: Tensor) -> Moment:
     """Forget, and move on by the momentum: what happens once a chunk, at its first token."""
-    carried = [torch.lerp(w, w0, forget) for w, w0 in zip(moment.memory, start, strict=True)]
-    velocity = tuple(s * momentum for s in moment.velocity)
-    for w, s in zip(carried, velocity, strict=False):
-        w.add_(s)
-    return moment._replace(carried=tuple(carried), velocity=velocity)
+    carried, velocity = list(moment.memory), list(moment.velocity)
+    for i, (w, w0) in enumerate(zip(moment.memory, start, strict=True)):
+        if w is not None:
+            carried[i] = faded = w * (1 - forget) if w0 is None else torch.lerp(w, w0, forget)
+            if velocity and (s := velocity[i]) is not None:
+                velocity[i] = s = s * momentum
+                faded.add_(s)
+    return moment._replace(carried=tuple(carried), velocity=tuple(velocity))
 
 
-def _after(before: Weights, new: Weights) -> Weights:
-    return tuple(torch.cat((a, b), 1) if a.shape[1] else b for a, b in zip(before, new, strict=True))
+def _joined(before: Learned, new: Learned) -> Learned:
+    inputs = tuple(torch.cat(pair, 1) for pair in zip(before.inputs, new.inputs, strict=True))
+    changes = zip(before.changes, new.changes, strict=True)
+    return Learned(inputs, tuple(None if a is None or b is None else torch.cat((a, b), 1) for a, b in changes))
