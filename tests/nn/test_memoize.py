@@ -257,6 +257,13 @@ def test_random_outputs_are_not_kept():
     assert (module.stats().passed, module.stats().items) == ({"random": 2}, 0)
 
 
+def test_random_outputs_are_not_shared_by_equal_rows():
+    module = memoize(Given(lambda x: x + 0.001 * torch.rand_like(x)).eval(), rows=True)
+    found = module(torch.zeros(4, 3))
+    assert len(found.unique(dim=0)) == 4
+    assert module.stats().items == 0
+
+
 def test_a_module_that_changes_itself_or_its_input_is_not_kept():
     class Counter(nn.Module):
         def __init__(self):

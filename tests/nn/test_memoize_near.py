@@ -12,7 +12,7 @@ import mossy.errors as errors
 from mossy.kernels.universal import HASHES, PAIRS, universal
 from mossy.nn.intermediate import memoize
 from mossy.nn.intermediate.calibrate import calibrated, upper_bound
-from mossy.nn.intermediate.near import LENGTH, Neighbours, sketch
+from mossy.nn.intermediate.near import LENGTH, Neighbours, distances, leaders, sketch
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,22 @@ def test_equal_hits_come_before_near_ones():
     module.tolerance = 0.1
     assert torch.equal(module(x + 0.01), x + 0.01)
     assert torch.equal(module(torch.cat([x[:2], x[2:] + 0.001, x[:1] + 9]))[:4], x)
+
+
+def test_rows_of_one_batch_are_near_to_each_other():
+    module = memoize(nn.Identity().eval(), tolerance=0.1, rows=True)
+    x = torch.randn(3, 12)
+    found = module(torch.cat([x, x[:2] + 0.05, x[1:] - 0.05, x[:1] + 5]))
+    assert torch.equal(found, torch.cat([x, x[:2], x[1:], x[:1] + 5]))
+    assert (module.stats().near_hits, module.stats().misses) == (4, 4)
+    assert torch.equal(module(x + 0.01), x)
+
+
+def test_leaders_are_those_of_a_loop():
+    x = torch.randn(60, 3)
+    found = leaders(distances(x / 3**0.5), 0.3)
+    pairs = dict(naive.near_hits(x.double().numpy(), 0.3))
+    assert found == [pairs.get(i, i) for i in range(60)]
 
 
 @settings(max_examples=25, deadline=None)

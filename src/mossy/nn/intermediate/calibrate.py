@@ -9,11 +9,11 @@ from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mossy.arrays import check_number, choose
 from mossy.errors import InvalidInput
+from mossy.nn.intermediate.near import distances, leaders
 from mossy.nn.tensors import check_shape
 
 __all__ = ["Calibration", "as_differs", "calibrated", "upper_bound"]
@@ -88,16 +88,17 @@ def calibrated(sketches: Tensor, outputs: Tensor, differs: Differs, rate: float,
     """
     finite = sketches.isfinite().all(1)
     sketches, outputs = sketches[finite], outputs[finite]  # the others are near to nothing
-    distances = torch.cdist(sketches, sketches, compute_mode="donot_use_mm_for_euclid_dist").cpu().numpy()
-    nearest = np.array([row[:i].min() for i, row in enumerate(distances) if i])
+    apart = distances(sketches)
+    nearest = np.array([row[:i].min() for i, row in enumerate(apart) if i])
     each = 1 - (1 - confidence) / CANDIDATES
     fewest = math.ceil(math.log1p(-each) / math.log1p(-rate))  # near hits without a false one
     best: Calibration | None = None
     candidates = np.quantile(nearest, np.linspace(1 / CANDIDATES, 1, CANDIDATES)).tolist() if len(nearest) else []
     most = 0
     for tolerance in candidates:
-        new, old = _near_hits(distances, tolerance)
-        false = int(differs(outputs[new], outputs[old]).sum()) if new else 0
+        first = leaders(apart, tolerance)
+        new = [i for i, one in enumerate(first) if one != i]
+        false = int(differs(outputs[new], outputs[[first[i] for i in new]]).sum()) if new else 0
         bound = upper_bound(false, len(new), each) if new else 1.0
         most = max(most, len(new))
         if bound <= rate:
@@ -109,22 +110,6 @@ def calibrated(sketches: Tensor, outputs: Tensor, differs: Differs, rate: float,
             "hits are needed, none of them false. Give more inputs as they come, repeats included, or a higher rate."
         )
     return best
-
-
-def _near_hits(distances: NDArray[np.float32], tolerance: float) -> tuple[list[int], list[int]]:
-    """Return which inputs are near hits, and of which earlier inputs."""
-    stored, n = np.zeros(len(distances), np.intp), 1
-    new, old = [], []
-    for i in range(1, len(distances)):
-        row = distances[i, stored[:n]]
-        place = row.argmin()
-        if row[place] <= tolerance:
-            new.append(i)
-            old.append(int(stored[place]))
-        else:
-            stored[n] = i
-            n += 1
-    return new, old
 
 
 def _argmax(true: Tensor, found: Tensor) -> Tensor:

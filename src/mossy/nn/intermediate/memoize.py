@@ -20,7 +20,7 @@ from mossy.errors import EmptyBatch, FullMemory, InvalidInput, InvalidParameter,
 from mossy.nn.intermediate.calibrate import Calibration, Differs, as_differs, calibrated
 from mossy.nn.intermediate.call import Call, Output, check_alike, copied, first_tensor, join, random_state, size, split
 from mossy.nn.intermediate.fingerprint import combine
-from mossy.nn.intermediate.near import Neighbours, sketch
+from mossy.nn.intermediate.near import Neighbours, distances, leaders, sketch
 from mossy.nn.intermediate.statistics import MemoStats
 from mossy.nn.intermediate.weights import Watch, counted, parts_of, weights_of
 from mossy.nn.tensors import check_floating
@@ -155,7 +155,7 @@ class Memoized(nn.Module):
         self._independent = False
         self._counts: Counter[str] = Counter()
         self._passed: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
+        self._seconds = {"saved": 0.0, "spent": 0.0}
         self._lock, self._process = threading.RLock(), os.getpid()
 
     # --- calling ---------------------------------------------------------------------------------
@@ -181,27 +181,37 @@ class Memoized(nn.Module):
         found: dict[bytes, _Entry] = {key: entry for key in places if (entry := self._cache.get(key)) is not None}
         missing = [key for key in places if key not in found]
         near, sketches = 0, None
+        shared: dict[bytes, bytes] = {}  # rows that are near to another row of this batch, which is computed
         if missing and self.tolerance is not None:
             floats = call.the_floats()
             about = combine(about, f"{floats.shape[1:]},{floats.dtype},{floats.device}".encode())
             sketches = self._sketches(floats[[places[key] for key in missing]])
             beside = self._near(about, missing, sketches)
             found |= beside
-            near, kept = len(beside), [row for row, key in enumerate(missing) if key not in beside]
-            missing, sketches = [missing[row] for row in kept], sketches[kept]
+            far = [row for row, key in enumerate(missing) if key not in beside]
+            asked, sketches = [missing[row] for row in far], sketches[far]
+            led = leaders(distances(sketches), self.tolerance)
+            shared = {asked[row]: asked[first] for row, first in enumerate(led) if row != first}
+            near = len(beside) + len(shared)
+            sketches = sketches[[row for row, first in enumerate(led) if row == first]]
+            missing = [key for key in asked if key not in shared]
         answer: Any = None
         seconds, outputs = 0.0, {key: entry.output for key, entry in found.items()}
         if missing:
             answer, fresh, seconds, reason = self._compute(call, [places[key] for key in missing], epoch)
             outputs |= zip(missing, fresh, strict=True)
+            outputs |= {key: outputs[first] for key, first in shared.items()}
             if not reason:
                 self._store(about, missing, fresh, sketches, seconds, epoch)
-        if found or len(missing) < len(keys):
+        if reason and len(missing) < len(keys):
+            answer = self.module(*args, **kwargs)  # what is not to be kept is not to be shared either
+        elif len(missing) < len(keys):
             answer = join([outputs[key] for key in keys], self.rows)
         with self._alone():
             self._counts.update(hits=len(keys) - len(missing) - near, near_hits=near, misses=len(missing))
             self._passed.update([reason] if reason else [])
             self._seconds["saved"] += sum(entry.seconds for entry in found.values())
+            self._seconds["saved"] += len(shared) * seconds / max(len(missing), 1)
             self._seconds["spent"] += time.perf_counter() - start - seconds
         return answer
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["LENGTH", "Neighbours", "sketch"]
+__all__ = ["LENGTH", "Neighbours", "distances", "leaders", "sketch"]
 
 LENGTH = 128  # entries of a sketch
 
@@ -37,6 +39,34 @@ def sketch(rows: Tensor) -> Tensor:
     places, signs = _draw(d, flat.device)
     short: Tensor = scaled.new_zeros(len(scaled), LENGTH).index_add_(1, places, scaled * signs)
     return short
+
+
+def distances(sketches: Tensor) -> NDArray[np.float32]:
+    """Return the distances of all pairs ``(n, n)``; of what is not finite they are infinite."""
+    found: NDArray[np.float32] = (
+        torch.cdist(sketches, sketches, compute_mode="donot_use_mm_for_euclid_dist").nan_to_num(torch.inf).cpu().numpy()
+    )
+    return found
+
+
+def leaders(apart: NDArray[np.float32], tolerance: float) -> list[int]:
+    """Return for each row the nearest earlier one that stands for it, itself where none is near enough.
+
+    ``apart (n, n)`` are the distances. A row that another stands for stands for none, as if each were looked up and
+    stored for itself, in order.
+    """
+    alone = np.empty(len(apart), np.intp)
+    n, found = 0, []
+    for i, row in enumerate(apart):
+        to = row[alone[:n]]
+        place = int(to.argmin()) if n else 0
+        if n and to[place] <= tolerance:
+            found.append(int(alone[place]))
+        else:
+            alone[n] = i
+            n += 1
+            found.append(i)
+    return found
 
 
 @final
