@@ -184,7 +184,7 @@ class _Back:
                 d_velocity, s = _sum(d, self.velocity[i]), passed.velocity[i]
                 self.velocity[i] = None
                 if s is not None and d_velocity is not None:
-                    d_momentum += _dot(s, d_velocity)
+                    d_momentum += _dot(s, d_velocity) / momentum.clamp(min=1e-30)  # s is η S; it is 0 where η is
                     self.velocity[i] = d_velocity = d_velocity.mul_(momentum)
                     d_step = d_memory + d_velocity if d_memory is not None else d_velocity
             self.memory[i] = d_memory

@@ -45,8 +45,8 @@ class Moment(NamedTuple):
 class Passed(NamedTuple):
     """What the way back needs of a piece of a chunk.
 
-    ``velocity`` and ``held`` are ``S`` and the tokens before the piece's first token began a new chunk; ``before`` and
-    ``learned`` are the chunk's tokens before and after. Where there are none, it is None.
+    ``held`` are the tokens of the last chunk, if the piece's first token began a new one; ``before`` and ``learned`` are
+    the chunk's tokens before and after. Where there are none, it is None.
     """
 
     began: bool
@@ -97,11 +97,8 @@ def run(
     found = []
     for (queries, keys, values), (rate, momentum, forget) in pieces(tokens, gates, chunk, moment.learned):
         began, held = filled(moment.learned) in (0, chunk), moment.learned
-        velocity: Weights = ()
         if began:
-            moment = finished(moment)
-            velocity = moment.velocity
-            moment = _begun(moment, start, momentum[:, :1], forget[:, :1])
+            moment = _begun(finished(moment), start, momentum[:, :1], forget[:, :1], own=held is not None)
         before = moment.learned
         new, by_learning = network.learn(moment.memory, before, keys, values, rate, options)
         learned = new if before is None else _joined(before, new)
@@ -111,7 +108,7 @@ def run(
         if passed is not None:
             both = held if began else None, before
             kept = by_learning, by_reading
-            passed.append(Passed(began, moment.memory, moment.carried, velocity, *both, learned, *kept))
+            passed.append(Passed(began, *moment[:3], *both, learned, *kept))
     return torch.cat(found, 1), moment
 
 
@@ -142,18 +139,22 @@ def finished(moment: Moment) -> Moment:
             memory[i] = step if w is None else w + step
             if velocity:
                 s = velocity[i]
+                step = step.clone() if w is None else step  # it is the memory as well
                 velocity[i] = step if s is None else step.add_(s)
     return Moment(tuple(memory), tuple(memory), tuple(velocity), None)
 
 
-def _begun(moment: Moment, start: Weights, momentum: Tensor, forget: Tensor) -> Moment:
-    """Forget, and move on by the momentum: what happens once a chunk, at its first token."""
+def _begun(moment: Moment, start: Weights, momentum: Tensor, forget: Tensor, own: bool) -> Moment:
+    """Forget, and move on by the momentum: what happens once a chunk, at its first token.
+
+    ``own`` allows to overwrite ``S``.
+    """
     carried, velocity = list(moment.memory), list(moment.velocity)
     for i, (w, w0) in enumerate(zip(moment.memory, start, strict=True)):
         if w is not None:
             carried[i] = faded = w * (1 - forget) if w0 is None else torch.lerp(w, w0, forget)
             if velocity and (s := velocity[i]) is not None:
-                velocity[i] = s = s * momentum
+                velocity[i] = s = s.mul_(momentum) if own else s * momentum
                 faded.add_(s)
     return moment._replace(carried=tuple(carried), velocity=tuple(velocity))
 
