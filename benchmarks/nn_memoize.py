@@ -9,7 +9,8 @@
   for training) to a rate of .005. What is measured: false hits among near hits, changed classes, accuracy, and CPU
   time beside the bare network, two threads, in turns, each from an empty cache. Three seeds.
 - A stream of words: those of AG News's test file in running order, in batches of 256, through a recurrent
-  network over their letters (its weights are drawn; only equal inputs are hits, so outputs do not change). Repeats are real.
+  network over their letters (its weights are drawn; only equal inputs are hits, so outputs do not change). Repeats are
+  real.
 
 ``--quick`` takes a fiftieth of it in a narrow network and writes nothing.
 """

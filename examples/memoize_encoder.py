@@ -17,7 +17,9 @@ from torch import nn
 from mossy.nn.intermediate import features, memoize
 
 
-def main(scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 8, out: str | None = None) -> None:
+def main(
+    scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 6, rate: float = 0.02, out: str | None = None
+) -> None:
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
     x, y = torch.from_numpy(images).float().reshape(-1, 1, 8, 8) / 16, torch.from_numpy(labels)
@@ -26,7 +28,7 @@ def main(scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 8, out
 
     # a camera: each scene stays for some frames, with other noise of the sensor in each
     module = memoize(model, "16 MB", rows=True)
-    found = module.calibrate(stream(x[calibrating], 2 * scenes, stay), rate=0.02)
+    found = module.calibrate(stream(x[calibrating], 2 * scenes, stay), rate=rate)
     print(f"tolerance {found.tolerance:.4f}: at most {found.bound:.3f} of near hits are false, {found.near_hits} seen")
     frames = stream(x[shown], scenes, stay)
     answers, seconds, ratios = {}, {}, []
@@ -34,23 +36,21 @@ def main(scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 8, out
         for name, one in {"bare": model, "memoized": module}.items():
             start = time.process_time()
             given = []
-            for batch in frames.split(16):
+            for batch in frames.split(32):
                 given.append(one(batch).argmax(1))
                 if name == "memoized":
                     ratios.append(module.stats().hit_ratio)
             answers[name], seconds[name] = torch.cat(given), time.process_time() - start
     changed = float((answers["bare"] != answers["memoized"]).float().mean())
     stats = module.stats()
-    print(
-        f"of {len(frames)} frames {stats.near_hits} near hits, {stats.misses} computed, {changed:.4f} answers changed"
-    )
+    print(f"{len(frames)} frames: {stats.near_hits} near hits, {stats.misses} computed, {changed:.4f} answers changed")
     print(f"CPU time: {seconds['bare']:.2f} s bare, {seconds['memoized']:.2f} s memoized")
 
     # the same trunk, run once more over the training images: heads are then trained from memory
     stored = features(model, model[-2], (x[train], y[train]), dtype="float16")
-    for rate in (0.01, 0.1):
+    for step in (0.01, 0.1):
         head = nn.Linear(stored.activations.shape[1], 10)
-        optimizer = torch.optim.Adam(head.parameters(), rate)
+        optimizer = torch.optim.Adam(head.parameters(), step)
         for _ in range(epochs):
             for h, target in stored.batches(64):
                 optimizer.zero_grad()
@@ -58,7 +58,7 @@ def main(scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 8, out
                 optimizer.step()
         with torch.no_grad():
             right = head(model[:-1](x[shown])).argmax(1) == y[shown]
-        print(f"head at rate {rate:g}: accuracy {float(right.float().mean()):.3f}")
+        print(f"head at step {step:g}: accuracy {float(right.float().mean()):.3f}")
     if out is not None:
         print(f"drawn: {drawn(ratios, Path(out))}")
 
@@ -66,11 +66,12 @@ def main(scenes: int = 150, stay: int = 8, width: int = 64, epochs: int = 8, out
 def trained(x: torch.Tensor, y: torch.Tensor, width: int, epochs: int) -> nn.Sequential:
     """Return a small convolutional network, trained and frozen."""
     model = nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear"),
         nn.Conv2d(1, width, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1),
         nn.ReLU(),
-        nn.AvgPool2d(2),
+        nn.AvgPool2d(4),
         nn.Flatten(),
         nn.Linear(16 * width, 10),
     )
@@ -97,7 +98,7 @@ def drawn(ratios: list[float], folder: Path) -> Path:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    axes.plot(16 * np.arange(1, len(ratios) + 1), ratios)
+    axes.plot(32 * np.arange(1, len(ratios) + 1), ratios)
     axes.set(xlabel="frames seen", ylabel="part that was remembered", ylim=(0, 1.02))
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "memoize_encoder.png", dpi=150)
