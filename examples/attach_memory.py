@@ -113,7 +113,7 @@ def drawn(found: dict[str, tuple[float, float, float]], folder: Path) -> Path:
     for i, (name, row) in enumerate(found.items()):
         axes.bar(np.arange(3) + 0.25 * (i - 1), row, 0.25, label=name, color=("0.6", "C0", "C2")[i])
     axes.set(ylabel="accuracy", ylim=(0, 1), xticks=range(3), xticklabels=("all", "classes learned", "new classes"))
-    axes.legend()
+    figure.legend(loc="outside upper center", ncols=3)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "attach_memory.png", dpi=150)
     return folder / "attach_memory.png"

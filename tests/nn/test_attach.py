@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import mossy
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, UnknownName
 from mossy.nn.attach import attach, mixture, votes
-from mossy.nn.attach.mixture import calibrated
+from mossy.nn.attach.mixture import calibrated, weight_of
 
 
 def random(*shape, seed=0):
@@ -79,23 +79,26 @@ def test_calibration_finds_the_least_loss():
     model = torch.rand(400, generator=generator)
     fit = -torch.rand(400, 5, generator=generator).sort(-1).values
     right = torch.rand(400, 5, generator=generator) < 0.4
-    found, edges = calibrated(model.log(), fit, right, 1)
+    found = calibrated(model.log(), fit, right, adaptive=False)
     memory = ((fit.double() / found.temperature).softmax(-1) * right).sum(-1).tolist()
     losses = [naive.loss(model.tolist(), memory, weight) for weight in np.linspace(0, 0.99, 100)]
-    assert found.after <= min(losses) + 1e-9
-    assert found.after == pytest.approx(naive.loss(model.tolist(), memory, found.weights[0]), abs=1e-5)
+    assert found.slope == 0
+    assert found.after <= min(losses) + 1e-6
+    assert found.after == pytest.approx(naive.loss(model.tolist(), memory, found.weight), abs=1e-5)
     assert found.before == pytest.approx(-float(model.double().log().mean()))
-    assert edges.numel() == 0
-    several, edges = calibrated(model.log(), fit, right, 4)
-    assert several.after <= found.after
-    assert len(several.weights) == 4
-    assert torch.bincount(torch.bucketize(fit[:, 0].contiguous(), edges)).tolist() == [100] * 4
 
 
-def test_few_data_share_a_weight():
-    found, edges = calibrated(torch.full((60,), -1.0), -torch.rand(60, 2), torch.ones(60, 2, dtype=torch.bool), 8)
-    assert len(set(found.weights)) == 1
-    assert (edges == -torch.inf).all()
+def test_calibration_trusts_what_is_familiar():
+    fit = -torch.linspace(0, 1, 400)[:, None]
+    right = fit > -0.5
+    log_true = torch.full((400,), 0.3).log()
+    found, one = calibrated(log_true, fit, right), calibrated(log_true, fit, right, adaptive=False)
+    assert found.slope > 0
+    assert found.after < 0.8 * one.after
+    share = weight_of(found.slope * fit[:, 0] + found.offset)
+    assert found.weight == pytest.approx(float(share.mean()), abs=1e-5)
+    few = calibrated(log_true[::80], fit[::80], right[::80])
+    assert 0 < few.slope < found.slope
 
 
 # --- what is predicted ---------------------------------------------------------------------------
@@ -162,7 +165,7 @@ def test_calibrate_prefers_what_helps():
     assert F.nll_loss(attached(x[200:]), y[200:]).item() == pytest.approx(found.after, abs=1e-4)
     wrong = attach(model, "1", mossy.Memory())
     wrong.store(x[:200], (y[:200] + 1) % 3)
-    assert max(wrong.calibrate([(x[200:], y[200:])]).weights) < 0.3
+    assert wrong.calibrate([(x[200:], y[200:])], adaptive=False).weight < 0.3
 
 
 def test_gradients_reach_the_model_through_its_own_part():

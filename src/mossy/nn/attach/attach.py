@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.memory import Memory
-from mossy.nn.attach.mixture import MOST, Calibration, calibrated, mixture, votes
+from mossy.nn.attach.mixture import MOST, Calibration, calibrated, mixture, votes, weight_of
 from mossy.nn.tensors import check_floating
 
 __all__ = ["Attached", "attach"]
@@ -35,7 +35,6 @@ def attach(
     k: int = 32,
     weight: float = 0.25,
     temperature: float = 0.1,
-    bins: int = 8,
     classes: int | None = None,
     side: str = "output",
     key: Callable[[Tensor], Tensor] | None = None,
@@ -50,7 +49,8 @@ def attach(
     .. math::  p(y) = λ\, p_\text{mem}(y) + (1 - λ)\, p_\text{model}(y), \qquad
                p_\text{mem}(y) = \sum_{i : y_i = y} \text{softmax}(f / T)_i
 
-    over the ``k`` memories that fit best, with their fits ``f``. ``calibrate`` chooses ``T``, and ``λ`` by familiarity.
+    over the ``k`` memories that fit best, with their fits ``f``. ``calibrate`` chooses ``T``, and how ``λ`` rises with
+    familiarity, the best ``f``.
 
     Parameters
     ----------
@@ -61,14 +61,13 @@ def attach(
         The layer whose activation is the cue: its name in ``model.named_modules()``, or itself. The first axes of the
         activation are those of the logits; what is left of each is flattened. Of a tuple the first is taken.
     memory
-        A ``mossy.Memory``, in this process or, as ``mossy.open`` gives it, in a file; a new one unless given. Its
-        payloads are targets. ``attached.memory`` is it: what is forgotten there is forgotten here.
+        A ``mossy.Memory``, in this process or, as ``mossy.open`` gives it, in a file; a new one unless given, that
+        compares by cosine, which serves activations better than distance. Its payloads are targets.
+        ``attached.memory`` is it: what is forgotten there is forgotten here.
     k
         How many memories vote.
     weight, temperature
         ``λ`` from 0 to 0.99, and ``T`` above 0 in units of similarity, until ``calibrate`` chooses them.
-    bins
-        Degrees of familiarity that may have a ``λ`` of their own; 1 keeps one for all.
     classes
         How many classes there are, if more than the model knows: the others are known to the memory alone.
     side
@@ -109,7 +108,7 @@ def attach(
     >>> model = attached.detach()
     """
     return Attached(
-        model, layer, memory, k=k, weight=weight, temperature=temperature, bins=bins, classes=classes, side=side,
+        model, layer, memory, k=k, weight=weight, temperature=temperature, classes=classes, side=side,
         key=key, logits=logits, reinforce=reinforce,
     )  # fmt: skip
 
@@ -157,8 +156,8 @@ class Attached(nn.Module):
     ``calibrate`` chose; the memory is kept by ``mossy.open``, or carried by ``memory.state()``.
     """
 
-    weights: Tensor
-    edges: Tensor
+    slope: Tensor
+    offset: Tensor
     temperature: Tensor
 
     def __init__(
@@ -170,7 +169,6 @@ class Attached(nn.Module):
         k: int = 32,
         weight: float = 0.25,
         temperature: float = 0.1,
-        bins: int = 8,
         classes: int | None = None,
         side: str = "output",
         key: Callable[[Tensor], Tensor] | None = None,
@@ -185,16 +183,15 @@ class Attached(nn.Module):
         takes_input = choose(SIDES, side, "attach.side")
         self.layer = _name_of(model, layer)
         self.k = check_integer(k, "attach.k", 1)
-        self.bins = check_integer(bins, "attach.bins", 1)
         self.classes = None if classes is None else check_integer(classes, "attach.classes", 1)
         self.reinforce = check_flag(reinforce, "attach.reinforce")
         weight = check_number(weight, "attach.weight", 0.0, MOST)
         temperature = check_number(temperature, "attach.temperature", 0.0, open_low=True)
         self.model = model
-        self.memory = Memory() if memory is None else memory
+        self.memory = Memory(similarity="cosine") if memory is None else memory
         self._key, self._logits = key, logits
-        self.register_buffer("weights", torch.full((bins,), weight))  # by familiarity
-        self.register_buffer("edges", torch.full((bins - 1,), -math.inf))  # between degrees of familiarity
+        self.register_buffer("slope", torch.tensor(0.0))  # of λ, by familiarity
+        self.register_buffer("offset", torch.logit(torch.tensor(weight / MOST)))
         self.register_buffer("temperature", torch.tensor(temperature))
         self._ear = _Ear(takes_input)
         self._handle: Any = model.get_submodule(self.layer).register_forward_hook(self._ear)
@@ -219,7 +216,8 @@ class Attached(nn.Module):
         log_p = self.log_model(logits.flatten(0, -2))
         if recalled is not None:
             fit, targets = recalled[0], self._inside(recalled[1], log_p.shape[1])
-            log_p = mixture(log_p, votes(fit, targets, self.temperature, log_p.shape[1]), self._weight(fit))
+            share = weight_of(self.slope * fit[:, 0] + self.offset)
+            log_p = mixture(log_p, votes(fit, targets, self.temperature, log_p.shape[1]), share)
         return log_p.to(logits.dtype).view(*logits.shape[:-1], log_p.shape[1])
 
     @torch.no_grad()
@@ -286,9 +284,6 @@ class Attached(nn.Module):
             )
         return targets
 
-    def _weight(self, fit: Tensor) -> Tensor:
-        return self.weights[torch.bucketize(fit[:, 0].contiguous(), self.edges)]
-
     # --- store and calibrate ---------------------------------------------------------------------
 
     @torch.no_grad()
@@ -333,19 +328,22 @@ class Attached(nn.Module):
         return logits.flatten(0, -2)[wanted], keys[wanted], targets[wanted]
 
     @torch.no_grad()
-    def calibrate(self, data: Iterable[tuple[Any, Tensor]]) -> Calibration:
-        """Choose ``T``, and ``λ`` by familiarity, of least loss on data that was not stored; nothing is stored.
+    def calibrate(self, data: Iterable[tuple[Any, Tensor]], *, adaptive: bool = True) -> Calibration:
+        """Choose ``T`` and ``λ`` of least loss on data that was not stored; nothing is stored.
 
         Parameters
         ----------
         data
             Batches ``(x, y)``, as ``store`` takes them: a ``DataLoader``, or a list.
+        adaptive
+            ``λ`` depends on the familiarity of each prediction. False takes one for all.
 
         Raises
         ------
         InvalidInput
             No data, no memory, or as in ``store``. Nothing was changed.
         """
+        adaptive = check_flag(adaptive, "calibrate.adaptive")
         if not len(self.memory):
             raise InvalidInput("calibrate: the memory is empty; store examples first.")
         parts = []
@@ -360,10 +358,10 @@ class Attached(nn.Module):
             parts.append((log_model.gather(1, targets[:, None])[:, 0], fit, found == targets[:, None]))
         if not parts:
             raise InvalidInput("calibrate.data: no example was given; give batches (x, y).")
-        log_true, fits, right = (torch.cat(part) for part in zip(*parts, strict=True))
-        chosen, edges = calibrated(log_true, fits, right, self.bins)
-        self.weights.copy_(torch.tensor(chosen.weights))
-        self.edges.copy_(edges)
+        log_true, fits, right = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        chosen = calibrated(log_true, fits, right, adaptive)
+        self.slope.fill_(chosen.slope)
+        self.offset.fill_(chosen.offset)
         self.temperature.fill_(chosen.temperature)
         return chosen
 

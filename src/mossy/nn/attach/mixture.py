@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["TEMPERATURES", "Calibration", "calibrated", "mixture", "votes"]
+__all__ = ["MOST", "TEMPERATURES", "Calibration", "calibrated", "mixture", "votes", "weight_of"]
 
 TEMPERATURES = tuple(10.0 ** (exponent / 4) for exponent in range(-14, 3))  # in units of similarity
 MOST = 0.99  # of the weight of memory: what nobody voted for keeps a probability
-LEAST_IN_BIN = 50  # predictions by which the weight of a degree of familiarity is set
-HALVINGS = 40  # of the interval in which a weight lies
+STEPS = 50  # of the search for slope and offset
+TINY = 1e-300
 
 
 def votes(fit: Tensor, targets: Tensor, temperature: float | Tensor, classes: int) -> Tensor:
@@ -55,7 +54,7 @@ def mixture(log_model: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
     memory
         ``p_mem (n, classes)``.
     weight
-        ``λ (n,)``, from 0 to below 1.
+        ``λ (n,)``, from 0 to below 1: ``weight_of`` a familiarity.
     """
     share = weight[:, None]
     return torch.logaddexp(log_model + torch.log1p(-share), torch.log(share * memory))
@@ -67,30 +66,35 @@ class Calibration:
 
     Attributes
     ----------
-    weights
-        ``λ`` by familiarity, the least familiar first: a mean of 0 would say that the memory does not help.
+    slope, offset
+        Of ``λ = .99 σ(slope · f + offset)``, with the fit ``f`` of the best memory: how much the memory counts.
     temperature
         ``T``.
+    weight
+        The mean of ``λ``: 0 would say that the memory does not help.
     before, after
         Mean negative log-likelihood of the model alone, and with memory, in nats.
     n
         Predictions that were looked at.
     """
 
-    weights: tuple[float, ...]
+    slope: float
+    offset: float
     temperature: float
+    weight: float
     before: float
     after: float
     n: int
 
 
-def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, bins: int) -> tuple[Calibration, Tensor]:
-    r"""Return the temperature and the weights of least loss, and the degrees of familiarity between which they change.
+def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, adaptive: bool = True) -> Calibration:
+    r"""Return what brings the least loss.
 
-    .. math::  \min_{T, λ} \; -\sum_n \ln\bigl(λ_{b(n)}\, p_\text{mem}(y_n) + (1 - λ_{b(n)})\, p_\text{model}(y_n)\bigr)
+    .. math::  \min_{T, a, b} \; -\sum_n \ln\bigl(λ_n\, p_\text{mem}(y_n) + (1 - λ_n)\, p_\text{model}(y_n)\bigr)
+               + \tfrac12 \tilde a^2, \qquad λ_n = .99\, σ(a f_n + b)
 
-    ``b(n)`` is the bin of the best fit among bins of equal numbers. For each ``T`` of ``TEMPERATURES`` this is convex
-    in every ``λ``, whose slope is halved to its zero.
+    for each ``T`` of ``TEMPERATURES``. ``ã`` is the slope for one standard deviation of ``f``: few data do not make it
+    steep.
 
     Parameters
     ----------
@@ -98,50 +102,56 @@ def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, bins: int) -> tuple
         ``ln p_model(y) (n,)`` of the true class.
     fit, right
         ``(n, k)``: how well each memory fits, best first, and whether it votes for the true class.
-    bins
-        How many weights there are; with few data, neighbours are alike.
+    adaptive
+        False holds ``a`` at 0.
 
     References
     ----------
-    A weight for each degree of similarity: Drozdov et al. (2022), You can't pick your neighbors, or can you?, Findings
-    of EMNLP, arXiv:2210.15859, section 4.
+    A weight by the similarity of what is found: Drozdov et al. (2022), You can't pick your neighbors, or can you?,
+    Findings of EMNLP, arXiv:2210.15859, section 4, in steps instead of a curve.
     """
-    n = len(log_true)
-    used = min(bins, max(n // LEAST_IN_BIN, 1))
-    best = fit[:, 0].contiguous()
-    shares = torch.arange(1, bins, device=fit.device, dtype=fit.dtype) / bins
-    if used < bins:
-        shares = torch.floor(shares * used) / used
-    edges = torch.quantile(best[:: max(n // 100_000, 1)], shares)
-    edges = torch.where(shares > 0, edges, -math.inf)
-    place = torch.bucketize(best, edges)
-    model = log_true.double().exp()
+    model, wide = log_true.double().exp(), fit.double()
+    best = wide[:, 0]
+    centre, scale = best.mean(), best.std(correction=0).clamp_min(1e-9)
+    given = torch.stack([(best - centre) / scale, torch.ones_like(best)], 1)
     found = []
     for temperature in TEMPERATURES:
-        memory = ((fit.double() / temperature).softmax(-1) * right).sum(-1)
-        weights = _weights(model, memory, place, bins)
-        share = weights[place]
-        loss = -torch.log(share * memory + (1 - share) * model).mean().item()
-        found.append((loss, temperature, weights))
-    loss, temperature, weights = min(found, key=lambda one: one[0])
-    return Calibration(tuple(weights.tolist()), temperature, -log_true.double().mean().item(), loss, n), edges
+        memory = ((wide / temperature).softmax(-1) * right).sum(-1)
+        found.append((*_least(given, memory, model, adaptive), temperature))
+    after, weights, temperature = min(found, key=lambda one: one[0])
+    slope = float(weights[0] / scale)
+    return Calibration(
+        slope=slope,
+        offset=float(weights[1]) - slope * float(centre),
+        temperature=temperature,
+        weight=weight_of(given @ weights).mean().item(),
+        before=-log_true.double().mean().item(),
+        after=after,
+        n=len(log_true),
+    )
 
 
-def _weights(model: Tensor, memory: Tensor, place: Tensor, bins: int) -> Tensor:
-    """Return the weight of each bin at which the slope of the likelihood is 0, or the nearest that is allowed.
+@torch.enable_grad()
+def _least(given: Tensor, memory: Tensor, model: Tensor, adaptive: bool) -> tuple[float, Tensor]:
+    """Return the least loss, and the slope and the offset that bring it, for ``given (n, 2)``: a fit, and 1."""
+    free = torch.tensor([1.0 if adaptive else 0.0, 1.0], dtype=given.dtype)
+    weights = torch.zeros_like(free, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
 
-    A bin that holds nothing has the weight of what lies below it.
-    """
-    low, high = model.new_zeros(bins), model.new_full((bins,), MOST)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        share = middle[place]
-        slope = (memory - model) / (share * memory + (1 - share) * model).clamp_min(math.ulp(0.0))
-        rises = model.new_zeros(bins).index_add_(0, place, slope) > 0
-        low, high = torch.where(rises, middle, low), torch.where(rises, high, middle)
-    weights = (low + high) / 2
-    filled = torch.bincount(place, minlength=bins) > 0
-    for b in range(bins):
-        if not filled[b]:
-            weights[b] = weights[b - 1] if b else weights[filled][0]
-    return weights
+    def loss() -> Tensor:
+        share = weight_of(given @ (weights * free))
+        return -torch.log((share * memory + (1 - share) * model).clamp_min(TINY)).mean()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        total = loss() + weights[0].square() / (2 * len(given))
+        torch.autograd.backward(total)
+        return total
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return loss().item(), (weights * free).detach()
+
+
+def weight_of(evidence: Tensor) -> Tensor:
+    """Return ``λ``, from 0 to .99, of ``slope · f + offset``."""
+    return MOST * torch.sigmoid(evidence)
