@@ -121,7 +121,7 @@ def _system(inputs: Tensor, rate: Tensor) -> Tensor:
 
 def shrink(vectors: Tensor, most: Tensor | float) -> Tensor:
     """Return the factors ``(…, 1)`` that bring vectors ``(…, n)`` down to a length of ``most``, 1 for shorter ones."""
-    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return length.reciprocal_().mul_(most).clamp_(max=1)  # of a vector of zeros it is 1: most is above 0
 
 

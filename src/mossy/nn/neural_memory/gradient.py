@@ -8,14 +8,16 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from mossy.errors import InvalidInput
 from mossy.nn.neural_memory.network import Gradients, Learned, Network, Options, Weights, some
 from mossy.nn.neural_memory.stream import Gates, Moment, Passed, Tokens, filled, pieces, run
 
 __all__ = ["advance"]
 
 
+# Compiled, its loop over chunks would be unrolled, once for each length.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def advance(
     network: Network, start: Weights, moment: Moment, tokens: Tokens, gates: Gates, chunk: int, options: Options
 ) -> tuple[Tensor, Moment]:
@@ -76,8 +78,12 @@ class _Advance(torch.autograd.Function):
         return found, *(part for parts in (*whole[:3], *(whole.learned or ())) for part in parts)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_found: Tensor | None, *d_after: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise InvalidInput(
+                "NeuralMemory: a gradient with create_graph=True was asked for; it can be differentiated once only. "
+                "Leave create_graph at False."
+            )
         network, chunk, options, counts = ctx.choices
         saved = ctx.saved_tensors
         tokens, gates, start, _, _, _, inputs, changes = _grouped(saved, counts)

@@ -354,7 +354,9 @@ def convolved(x: Tensor, taps: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         The ``w − 1`` inputs before the first, ``(b, w − 1, n)``.
     """
     longer = torch.cat((tail, x), 1)
-    y = sum(longer[:, j : j + x.shape[1]] * tap for j, tap in enumerate(taps))
+    y = x * taps[-1]
+    for j, tap in enumerate(taps[:-1]):
+        y = torch.addcmul(y, longer[:, j : j + x.shape[1]], tap)
     return y, longer[:, x.shape[1] :].clone()
 
 

@@ -45,8 +45,8 @@ class Moment(NamedTuple):
 class Passed(NamedTuple):
     """What the way back needs of a piece of a chunk.
 
-    ``held`` are the tokens of the last chunk, if the piece's first token began a new one; ``before`` and ``learned`` are
-    the chunk's tokens before and after. Where there are none, it is None.
+    ``held`` are the tokens of the last chunk, if the piece's first token began a new one; ``before`` and ``learned``
+    are the chunk's tokens before and after. Where there are none, it is None.
     """
 
     began: bool
