@@ -5,7 +5,7 @@
   the copy alone. CPU and wall time, medians of rounds of 10 calls in turns, one thread.
 - A stream of frames: a small convolutional network trained on 10,000 images of Fashion-MNIST; scenes of its test
   images that stay for 8 frames in the mean, each frame with noise of the sensor (.01), a tenth of them equal to the
-  one before; 5,000 frames in batches of 32. The tolerance is calibrated on a stream of other images (the last 10,000
+  one before; 5,000 frames in batches of 32. Tolerance and margin are calibrated on a stream of other images (the last 10,000
   for training) to a rate of .005. What is measured: false hits among near hits, changed classes, accuracy, and CPU
   time beside the bare network, two threads, in turns, each from an empty cache. Three seeds.
 - A stream of words: those of AG News's test file in running order, in batches of 256, through a recurrent
@@ -114,13 +114,14 @@ def frames(seed: int, quick: bool) -> dict[str, Any]:
     batches = list(stream(test, FRAMES // part, seed, STAY, NOISE, STILL).split(BATCH))
 
     def fresh() -> Memoized:
-        return memoize(model, rows=True, tolerance=found.tolerance)
+        return memoize(model, rows=True, tolerance=found.tolerance, margin=found.margin)
 
     module = fresh()
     answers, true = run(module, batches), run(model, batches)
     stats, changed = module.stats(), int((answers.argmax(1) != true.argmax(1)).sum())
     return {
         "tolerance": rounded(found.tolerance),
+        "margin": rounded(found.margin),
         "bound": rounded(found.bound),
         "hits": stats.hits,
         "near_hits": stats.near_hits,
@@ -183,7 +184,16 @@ def main() -> None:
     print("words", said)
     middle = {
         name: rounded(np.median([one[name] for one in streams]))
-        for name in ("tolerance", "hits", "near_hits", "misses", "false_of_near", "changed", "times_faster_cpu")
+        for name in (
+            "tolerance",
+            "margin",
+            "hits",
+            "near_hits",
+            "misses",
+            "false_of_near",
+            "changed",
+            "times_faster_cpu",
+        )
     }
     print("frames, medians", middle)
     if not given.quick and len(seeds) == len(SEEDS):

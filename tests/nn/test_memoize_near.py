@@ -175,6 +175,35 @@ class Pair(nn.Module):
         return x
 
 
+@pytest.mark.parametrize("rows", [False, True])
+def test_an_output_near_a_border_stands_for_none(rows):
+    module = memoize(Round().eval(), tolerance=0.2, margin=0.1, rows=rows)
+    for x in (torch.tensor([[3.0]]), torch.tensor([[3.49]])):
+        module(x)
+    module(torch.tensor([[3.01]]))
+    assert torch.equal(module(torch.tensor([[3.51]])), Round()(torch.tensor([[3.51]])))
+    assert (module.stats().near_hits, module.stats().misses) == (1, 3)
+
+
+def test_rows_near_to_one_near_a_border_are_computed():
+    module = memoize(Round().eval(), tolerance=0.2, margin=0.1, rows=True)
+    x = torch.tensor([[3.0], [3.49], [3.01], [3.51], [3.52]])
+    found = module(x)
+    assert torch.equal(found[[0, 1, 3, 4]], Round()(x[[0, 1, 3, 4]]))
+    assert torch.equal(found[2], found[0])
+    assert (module.stats().near_hits, module.stats().misses) == (1, 4)
+    assert torch.equal(module(x), torch.cat([Round()(x[:2]), found[2:3], Round()(x[3:])]))
+
+
+def test_a_margin_lets_a_calibration_meet_a_lower_rate():
+    x = stream(3000, 0.03, d=2)
+    module = memoize(Round().eval(), rows=True)
+    with pytest.raises(errors.InvalidInput):
+        module.calibrate(x, rate=0.004, differs=lambda a, b: a.argmax(1) != b.argmax(1))
+    found = module.calibrate(x, rate=0.004)
+    assert module.margin == found.margin > 0
+
+
 # --- calibration -------------------------------------------------------------------------------
 @pytest.mark.parametrize(("false", "n", "confidence"), [(0, 299, 0.95), (3, 1000, 0.99), (10, 20, 0.9)])
 def test_the_bound_is_where_the_binomial_sum_meets(false, n, confidence):
@@ -191,7 +220,7 @@ def test_the_bound_of_none_and_all():
 def test_calibration_counts_as_a_loop():
     x = stream(300, 0.05).double().float()
     module = memoize(Round().eval(), rows=True)
-    found = module.calibrate(x, rate=0.3, confidence=0.9)
+    found = module.calibrate(x, rate=0.3, confidence=0.9, differs=lambda a, b: a.argmax(1) != b.argmax(1))
     outputs = Round()(x).argmax(1).tolist()
     pairs = naive.near_hits(x.double().numpy(), found.tolerance)
     assert (found.near_hits, found.false_hits) == (len(pairs), sum(outputs[i] != outputs[j] for i, j in pairs))
@@ -239,7 +268,7 @@ def test_calibration_says_what_is_wrong():
     with pytest.raises(errors.UnknownName):
         module.calibrate(x, differs="words")
     with pytest.raises(errors.InvalidShape, match="differs"):
-        module.calibrate(x, differs=lambda true, found: True)
+        module.calibrate(x, rate=0.3, differs=lambda true, found: True)
     with pytest.raises(errors.InvalidInput, match="higher rate"):
         module.calibrate(x, rate=1e-6)
     with pytest.raises(errors.InvalidInput, match="eval"):
@@ -256,5 +285,5 @@ class Nothing(nn.Module):
 
 def test_all_near_but_one():
     """The nearest distances of a stream whose first inputs are equal but for rounding."""
-    found = calibrated(torch.zeros(2000, 2), torch.zeros(2000, 3), lambda a, b: (a != b).any(1), 0.01, 0.95)
+    found = calibrated(torch.zeros(2000, 2), torch.zeros(2000, 3), lambda a, b: (a != b).any(1), 0.01, 0.95, False)
     assert (found.tolerance, found.near_hits) == (0, 1999)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from mossy.errors import InvalidInput
 from mossy.nn.intermediate.near import distances, leaders
 from mossy.nn.tensors import check_shape
 
-__all__ = ["Calibration", "as_differs", "calibrated", "upper_bound"]
+__all__ = ["Calibration", "as_differs", "calibrated", "margins", "upper_bound"]
 
 Differs = Callable[[Tensor, Tensor], Tensor]
 
 CANDIDATES = 20  # tolerances that are tried
+UNSURE = (0.05, 0.1, 0.2, 0.4)  # parts of the outputs that do not stand for others
 
 
 @final
@@ -31,7 +33,9 @@ class Calibration:
     Attributes
     ----------
     tolerance
-        The largest r.m.s. difference of inputs at which a stored output stands for another.
+        The r.m.s. difference of inputs up to which a stored output stands for another.
+    margin
+        By how much the greatest entry of an output must exceed the next for it to stand for others.
     near_hits, false_hits
         How many inputs of the calibration were near to an earlier one, and of how many of these the output differs.
     bound
@@ -41,6 +45,7 @@ class Calibration:
     """
 
     tolerance: float
+    margin: float
     near_hits: int
     false_hits: int
     bound: float
@@ -69,12 +74,23 @@ def upper_bound(false: int, n: int, confidence: float) -> float:
     return high
 
 
-def calibrated(sketches: Tensor, outputs: Tensor, differs: Differs, rate: float, confidence: float) -> Calibration:
-    """Return the largest of 20 tolerances whose bound is at most ``rate``.
+def margins(outputs: Tensor) -> Tensor:
+    """Return by how much the greatest entry of the last axis exceeds the next ``(n,)``, the least over other axes."""
+    if not outputs.dim() > 1 or outputs.shape[-1] < 2 or not outputs.numel():
+        return torch.full((len(outputs),), torch.inf)
+    top = outputs.float().topk(2, -1).values
+    least: Tensor = (top[..., 0] - top[..., 1]).reshape(len(outputs), -1).amin(1)
+    return least
 
-    For each tolerance, the inputs are taken in order, as ``memoize`` would: the first is stored; each later one is a
-    near hit if a stored one is near enough, and is stored if not. The bounds hold for all candidates together, each
-    with ``1 - (1 - confidence) / 20`` (Bonferroni).
+
+def calibrated(
+    sketches: Tensor, outputs: Tensor, differs: Differs, rate: float, confidence: float, by_margin: bool
+) -> Calibration:
+    """Return the tolerance and margin with the most near hits whose bound is at most ``rate``.
+
+    20 tolerances are tried, each with 5 margins (0 and such that 5, 10, 20 and 40 % of the outputs do not stand for
+    others), or with 0 only. For each, the inputs are taken in order, as ``memoize`` would: a later one is a near hit if
+    a stored one is near enough, and is stored if not. The bounds hold for all of them together (Bonferroni).
 
     Parameters
     ----------
@@ -90,19 +106,23 @@ def calibrated(sketches: Tensor, outputs: Tensor, differs: Differs, rate: float,
     sketches, outputs = sketches[finite], outputs[finite]  # the others are near to nothing
     apart = distances(sketches)
     nearest = np.array([row[:i].min() for i, row in enumerate(apart) if i])
-    each = 1 - (1 - confidence) / CANDIDATES
+    sure = margins(outputs).cpu().numpy()
+    least = [0.0, *np.quantile(sure, UNSURE).tolist()] if by_margin and len(sure) else [0.0]
+    each = 1 - (1 - confidence) / (CANDIDATES * len(least))
     fewest = math.ceil(math.log1p(-each) / math.log1p(-rate))  # near hits without a false one
     best: Calibration | None = None
     candidates = np.quantile(nearest, np.linspace(1 / CANDIDATES, 1, CANDIDATES)).tolist() if len(nearest) else []
     most = 0
-    for tolerance in candidates:
-        first = leaders(apart, tolerance)
+    for tolerance, margin in itertools.product(candidates, least):
+        first = leaders(apart, tolerance, sure >= margin)
         new = [i for i, one in enumerate(first) if one != i]
-        false = int(differs(outputs[new], outputs[[first[i] for i in new]]).sum()) if new else 0
-        bound = upper_bound(false, len(new), each) if new else 1.0
         most = max(most, len(new))
+        if len(new) < max(fewest, best.near_hits + 1 if best else 0):
+            continue
+        false = int(differs(outputs[new], outputs[[first[i] for i in new]]).sum())
+        bound = upper_bound(false, len(new), each)
         if bound <= rate:
-            best = Calibration(tolerance, len(new), false, bound, rate, confidence)
+            best = Calibration(tolerance, margin, len(new), false, bound, rate, confidence)
     if best is None:
         raise InvalidInput(
             f"Memoized.calibrate: no tolerance has at most {rate:g} false hits with confidence {confidence:g} on "

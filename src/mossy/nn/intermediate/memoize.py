@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from mossy.arrays import as_bytes, check_flag, check_number, choose
 from mossy.cache import Cache
 from mossy.errors import EmptyBatch, FullMemory, InvalidInput, InvalidParameter, InvalidShape
-from mossy.nn.intermediate.calibrate import Calibration, Differs, as_differs, calibrated
+from mossy.nn.intermediate.calibrate import Calibration, Differs, as_differs, calibrated, margins
 from mossy.nn.intermediate.call import Call, Output, check_alike, copied, first_tensor, join, random_state, size, split
 from mossy.nn.intermediate.fingerprint import combine
 from mossy.nn.intermediate.near import Neighbours, distances, leaders, sketch
@@ -38,6 +38,7 @@ def memoize(
     budget: int | str = "256 MB",
     *,
     tolerance: float | None = None,
+    margin: float = 0.0,
     rows: bool = False,
     gradients: str = "pass",
     weights: str = "sample",
@@ -47,7 +48,9 @@ def memoize(
 
     See ``Memoized``, which says all of it.
     """
-    return Memoized(module, budget, tolerance=tolerance, rows=rows, gradients=gradients, weights=weights, embed=embed)
+    return Memoized(
+        module, budget, tolerance=tolerance, margin=margin, rows=rows, gradients=gradients, weights=weights, embed=embed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,9 @@ class Memoized(nn.Module):
         None: equal inputs only. A number: the r.m.s. difference per entry up to which an input, the only tensor
         argument and one of floats, stands for another (``mossy.nn.intermediate.near.sketch``). ``calibrate`` chooses
         it from data.
+    margin
+        An output stands for near inputs only if its greatest entry (of the last axis of its first tensor) exceeds the
+        next by as much: near a border between classes a small change of the input is enough for another class.
     rows
         True: the first axis of all tensor arguments and outputs counts items that do not depend on each other. Each
         row is looked up for itself, and the rows that are missing are computed in one smaller batch. Its outputs are
@@ -126,6 +132,7 @@ class Memoized(nn.Module):
         budget: int | str = "256 MB",
         *,
         tolerance: float | None = None,
+        margin: float = 0.0,
         rows: bool = False,
         gradients: str = "pass",
         weights: str = "sample",
@@ -139,6 +146,7 @@ class Memoized(nn.Module):
         self.module = module
         self.budget = as_bytes(budget, "memoize.budget")
         self.tolerance = None if tolerance is None else check_number(tolerance, "memoize.tolerance", 0.0)
+        self.margin = check_number(margin, "memoize.margin", 0.0)
         self.rows = check_flag(rows, "memoize.rows")
         self.refuse = choose(GRADIENTS, gradients, "memoize.gradients")
         self.whole = choose(WEIGHTS, weights, "memoize.weights")
@@ -180,7 +188,7 @@ class Memoized(nn.Module):
             places.setdefault(key, place)
         found: dict[bytes, _Entry] = {key: entry for key in places if (entry := self._cache.get(key)) is not None}
         missing = [key for key in places if key not in found]
-        near, sketches = 0, None
+        near, vectors = 0, dict[bytes, Tensor]()
         shared: dict[bytes, bytes] = {}  # rows that are near to another row of this batch, which is computed
         if missing and self.tolerance is not None:
             floats = call.the_floats()
@@ -189,20 +197,28 @@ class Memoized(nn.Module):
             beside = self._near(about, missing, sketches)
             found |= beside
             far = [row for row, key in enumerate(missing) if key not in beside]
-            asked, sketches = [missing[row] for row in far], sketches[far]
-            led = leaders(distances(sketches), self.tolerance)
+            asked = [missing[row] for row in far]
+            vectors = dict(zip(asked, sketches[far], strict=True))
+            led = leaders(distances(sketches[far]), self.tolerance)
             shared = {asked[row]: asked[first] for row, first in enumerate(led) if row != first}
-            near = len(beside) + len(shared)
-            sketches = sketches[[row for row, first in enumerate(led) if row == first]]
+            near = len(beside)
             missing = [key for key in asked if key not in shared]
         answer: Any = None
         seconds, outputs = 0.0, {key: entry.output for key, entry in found.items()}
         if missing:
             answer, fresh, seconds, reason = self._compute(call, [places[key] for key in missing], epoch)
             outputs |= zip(missing, fresh, strict=True)
+            unsure = {key for key, sure in zip(missing, self._sure(fresh) if shared else [], strict=False) if not sure}
+            alone = [key for key, first in shared.items() if first in unsure]
+            if alone and not reason:
+                _, more, took, reason = self._compute(call, [places[key] for key in alone], epoch)
+                shared = {key: first for key, first in shared.items() if first not in unsure}
+                missing, fresh, seconds = missing + alone, fresh + more, seconds + took
+                outputs |= zip(alone, more, strict=True)
             outputs |= {key: outputs[first] for key, first in shared.items()}
+            near += len(shared)
             if not reason:
-                self._store(about, missing, fresh, sketches, seconds, epoch)
+                self._store(about, missing, fresh, vectors, seconds, epoch)
         if reason and len(missing) < len(keys):
             answer = self.module(*args, **kwargs)  # what is not to be kept is not to be shared either
         elif len(missing) < len(keys):
@@ -259,10 +275,16 @@ class Memoized(nn.Module):
         return answer, outputs, seconds, ""
 
     def _store(
-        self, about: bytes, keys: list[bytes], fresh: list[Output], sketches: Tensor | None, seconds: float, epoch: int
+        self,
+        about: bytes,
+        keys: list[bytes],
+        fresh: list[Output],
+        vectors: Mapping[bytes, Tensor],
+        seconds: float,
+        epoch: int,
     ) -> None:
         """Keep copies of outputs, unless the weights were changed since."""
-        beside = 0 if sketches is None else ITEM + 4 * sketches.shape[1]
+        beside = ITEM + 4 * len(vectors[keys[0]]) if vectors else 0
         entries = [_Entry(copied(output), seconds / len(keys), size(output) + ITEM + beside) for output in fresh]
         with self._alone():
             if epoch != self._epoch:
@@ -272,11 +294,21 @@ class Memoized(nn.Module):
                     self._cache[key] = entry
                 except FullMemory:
                     self._passed["large"] += 1
-            if sketches is not None:
-                self._neighbours.setdefault(about, Neighbours(sketches)).add(keys, sketches)
+            sure = [key for key, sure in zip(keys, self._sure(fresh), strict=True) if sure] if vectors else []
+            if sure:
+                sketches = torch.stack([vectors[key] for key in sure])
+                self._neighbours.setdefault(about, Neighbours(sketches)).add(sure, sketches)
                 self._tidy()
 
     # --- near inputs -----------------------------------------------------------------------------
+    def _sure(self, outputs: list[Output]) -> list[bool]:
+        """Say which outputs may stand for others."""
+        if not self.margin:
+            return [True] * len(outputs)
+        firsts = [first_tensor(leaves, rows=True) for leaves, _ in outputs]
+        stacked = torch.stack(firsts if self.rows else [first[None] for first in firsts])
+        return (margins(stacked) >= self.margin).tolist()
+
     def _sketches(self, given: Tensor) -> Tensor:
         """Return what says how near rows ``(n, ...)`` are."""
         if self.embed is None:
@@ -317,7 +349,7 @@ class Memoized(nn.Module):
         differs: str | float | Differs = "argmax",
         confidence: float = 0.95,
     ) -> Calibration:
-        """Set ``tolerance`` to the largest at which false hits are rare, by data; return what was found.
+        """Set ``tolerance`` and ``margin`` to those with the most near hits of which few are false, by data.
 
         A near hit is false if the output that was found differs from the true one. The inputs are taken in their
         order, as they would be looked up; give them as they will come. The bound is that of Clopper & Pearson for
@@ -371,8 +403,10 @@ class Memoized(nn.Module):
             outputs.append(first_tensor(output, self.rows))
         if not sketches:
             raise EmptyBatch("Memoized.calibrate.inputs: nothing was given; give at least one input.")
-        found = calibrated(torch.cat(sketches), torch.cat(outputs), said, rate, confidence)
-        self.tolerance = found.tolerance
+        found = calibrated(
+            torch.cat(sketches), torch.cat(outputs), said, rate, confidence, by_margin=differs == "argmax"
+        )
+        self.tolerance, self.margin = found.tolerance, found.margin
         return found
 
     # --- upkeep ----------------------------------------------------------------------------------

@@ -49,11 +49,11 @@ def distances(sketches: Tensor) -> NDArray[np.float32]:
     return found
 
 
-def leaders(apart: NDArray[np.float32], tolerance: float) -> list[int]:
+def leaders(apart: NDArray[np.float32], tolerance: float, serves: NDArray[np.bool_] | None = None) -> list[int]:
     """Return for each row the nearest earlier one that stands for it, itself where none is near enough.
 
     ``apart (n, n)`` are the distances. A row that another stands for stands for none, as if each were looked up and
-    stored for itself, in order.
+    stored for itself, in order. ``serves (n,)`` says which may stand for others; None: all.
     """
     alone = np.empty(len(apart), np.intp)
     n, found = 0, []
@@ -64,7 +64,7 @@ def leaders(apart: NDArray[np.float32], tolerance: float) -> list[int]:
             found.append(int(alone[place]))
         else:
             alone[n] = i
-            n += 1
+            n += serves is None or bool(serves[i])
             found.append(i)
     return found
 
