@@ -34,7 +34,7 @@ B, S, D, SIDE, HEADS, TOP, HALF = 8, 256, 256, 128, 4, 32, 128
 ROUNDS = 15
 WRITTEN = (0, 256, 1024, 4096)
 NOISE = 0.5  # deviations, of each entry of a key
-PAIRS, STEPS, BATCH, RATE, WIDTH = 2048, 300, 256, 3e-3, 64
+PAIRS, STEPS, BATCH, RATE, WIDTH = 2048, 300, 256, 1e-2, 64
 SEEDS = range(5)
 
 

@@ -97,7 +97,8 @@ def bag(slots: Tensor, weights: Tensor, values: Tensor) -> Tensor:
     It is ``torch.nn.functional.embedding_bag``, with a faster gradient on the CPU.
     """
     plain = slots.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64) or not slots.numel()
-    if plain or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    built = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]  # sparse products are its
+    if plain or not built or torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return F.embedding_bag(slots, values, per_sample_weights=weights, mode="sum")
     summed: Tensor = _Bag.apply(slots, weights, values)  # type: ignore[no-untyped-call]
     return summed
