@@ -5,8 +5,8 @@
   the copy alone. CPU and wall time, medians of rounds of 10 calls in turns, one thread.
 - A stream of frames: a small convolutional network trained on 10,000 images of Fashion-MNIST; scenes of its test
   images that stay for 8 frames in the mean, each frame with noise of the sensor (.01), a tenth of them equal to the
-  one before; 5,000 frames in batches of 32. Tolerance and margin are calibrated on a stream of other images (the last 10,000
-  for training) to a rate of .005. What is measured: false hits among near hits, changed classes, accuracy, and CPU
+  one before; 5,000 frames in batches of 32. Tolerance and margin are calibrated on a stream of other images (the
+  last 10,000 for training) to a rate of .005. What is measured: false hits among near hits, changed classes, and CPU
   time beside the bare network, two threads, in turns, each from an empty cache. Three seeds.
 - A stream of words: those of AG News's test file in running order, in batches of 256, through a recurrent
   network over their letters (its weights are drawn; only equal inputs are hits, so outputs do not change). Repeats are
