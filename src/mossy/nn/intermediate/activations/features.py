@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from mossy.arrays import as_bytes, check_flag, check_integer, choose
 from mossy.errors import FullMemory, InvalidInput, InvalidParameter
-from mossy.nn.intermediate.folder import Column, read, write
-from mossy.nn.intermediate.source import Source, fill
-from mossy.nn.intermediate.trunk import Trunk
+from mossy.nn.intermediate.activations.folder import Column, read, write
+from mossy.nn.intermediate.activations.source import Source, fill
+from mossy.nn.intermediate.activations.trunk import Trunk
 
 __all__ = ["Features", "features"]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from mossy.errors import EmptyBatch, InvalidInput, NotFinite
+from mossy.nn.intermediate.activations.trunk import Trunk, count
 from mossy.nn.intermediate.fingerprint import plain_bytes
 from mossy.nn.intermediate.tree import leaves, rebuild
-from mossy.nn.intermediate.trunk import Trunk, count
 
 __all__ = ["Source", "fill"]
 

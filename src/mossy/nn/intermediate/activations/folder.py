@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mossy.errors import Damaged, InvalidInput, NotAMemory
-from mossy.nn.intermediate.source import Source, fill
-from mossy.nn.intermediate.trunk import Trunk
+from mossy.nn.intermediate.activations.source import Source, fill
+from mossy.nn.intermediate.activations.trunk import Trunk
 
 __all__ = ["Column", "read", "write"]
 
