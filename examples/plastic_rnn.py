@@ -60,7 +60,7 @@ def main(steps: int = 600, tested: int = 500, out: str | None = None) -> None:
         torch.manual_seed(0)
         draw = np.random.default_rng(0)
         network = Namer(plastic)
-        optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
         curve = curves[name] = []
         for step in range(steps):
             told, names = episodes(x[~new], y[~new], BATCH, draw)
