@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from material import learn_tables, search_tables
+from material import learn_tables, nn_tables, search_tables
 from material.markdown import NotMeasured, Results, markdown, number
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -505,6 +505,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "search_real": lambda results: search_tables.search(results, "real"),
     "turnover": search_tables.turnover,
     **{f"learn_{name}": getattr(learn_tables, name) for name in learn_tables.__all__},
+    **{f"nn_{name}": getattr(nn_tables, name) for name in nn_tables.__all__},
     "questions": questions,
 }
 

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from mossy.nn.association import HopfieldPooling
+from mossy.nn import HopfieldPooling
 
 WIDTH = 32
 LOOKED_FOR = 9

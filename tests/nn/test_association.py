@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mossy
-from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, NothingKnown, UnknownName
 from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
 from mossy.nn.association.retrieval import settle
 from mossy.nn.separation import SEPARATIONS
@@ -524,78 +523,3 @@ def test_it_learns():
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 2
-
-
-# --- bad input ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "make"),
-    [
-        (InvalidParameter, lambda: Hopfield(0)),
-        (InvalidParameter, lambda: Hopfield(7, num_heads=2)),
-        (InvalidParameter, lambda: Hopfield(8, num_heads=0)),
-        (InvalidParameter, lambda: Hopfield(hidden_size=4)),
-        (InvalidParameter, lambda: Hopfield(normalize_state_pattern=True)),
-        (InvalidParameter, lambda: Hopfield(8, scaling=0)),
-        (InvalidShape, lambda: Hopfield(8, scaling=torch.ones(3))),
-        (InvalidParameter, lambda: Hopfield(8, update_steps_max=-1)),
-        (InvalidParameter, lambda: Hopfield(8, update_steps_max=None, update_steps_eps=0)),
-        (InvalidParameter, lambda: Hopfield(8, dropout=2)),
-        (InvalidParameter, lambda: Hopfield(8, batch_first=1)),
-        (UnknownName, lambda: Hopfield(8, separation="hardmax")),
-        (UnknownName, lambda: Hopfield(8, similarity="cosine")),
-        (InvalidParameter, lambda: Hopfield(8, similarity="euclidean", separation="linear")),
-        (UnknownName, lambda: Hopfield(8, association_activation="nothing")),
-        (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, hidden_size=4)),
-        (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, concat_bias_pattern=True)),
-        (InvalidParameter, lambda: Hopfield(8, stored_pattern_size=6, pattern_projection_as_connected=True)),
-        (InvalidParameter, lambda: HopfieldLayer(8, 0)),
-        (InvalidParameter, lambda: HopfieldLayer(8, 3, pattern_projection_size=5)),
-        (InvalidParameter, lambda: HopfieldPooling(8, "2")),
-        (InvalidShape, lambda: HopfieldLayer.holding(torch.ones(2, 3), torch.ones(3, 3))),
-    ],
-)
-def test_bad_options(error, make):
-    with pytest.raises(error):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("error", "say", "given"),
-    [
-        (InvalidDtype, "floats", lambda: (torch.ones(2, 3, 8).int(),)),
-        (InvalidDtype, "torch.Tensor", lambda: (np.ones((2, 3, 8)),)),
-        (InvalidDtype, "float64", lambda: (torch.ones(2, 3, 8).double(),)),
-        (InvalidShape, "state pattern", lambda: ((torch.ones(2, 3, 8), torch.ones(2, 3, 7)),)),
-        (InvalidShape, "batch of 3", lambda: ((torch.ones(2, 3, 8), torch.ones(3, 3, 8)),)),
-        (
-            InvalidShape,
-            "pattern projection",
-            lambda: ((torch.ones(2, 3, 8), torch.ones(2, 3, 8), torch.ones(2, 4, 8)),),
-        ),
-        (InvalidShape, "stored pattern", lambda: (torch.ones(8),)),
-        (InvalidInput, "4 tensors", lambda: ((torch.ones(2, 8),) * 4,)),
-        (InvalidShape, "padding", lambda: (torch.ones(2, 3, 8), torch.zeros(3, 2).bool())),
-        (InvalidDtype, "padding", lambda: (torch.ones(2, 3, 8), torch.zeros(2, 3))),
-        (InvalidShape, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 4).bool())),
-        (InvalidDtype, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 3).long())),
-        (InvalidInput, "meta", lambda: (torch.ones(2, 3, 8, device="meta"),)),
-    ],
-)
-def test_bad_input(error, say, given):
-    with pytest.raises(error, match=say):
-        Hopfield(8)(*given())
-
-
-def test_bad_known():
-    layer = Hopfield()
-    x = torch.ones(2, 3, 4)
-    with pytest.raises(NothingKnown):
-        layer(x, known=torch.zeros(2, 3, 4).bool())
-    with pytest.raises(InvalidDtype, match="known"):
-        layer(x, known=torch.ones(4))
-    with pytest.raises(InvalidShape, match="known"):
-        layer(x, known=torch.ones(5).bool())
-    with pytest.raises(InvalidShape, match="entries"):
-        layer((x, torch.ones(2, 3, 5)))

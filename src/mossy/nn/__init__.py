@@ -9,4 +9,35 @@ except ImportError as error:
 
     raise MissingExtra("torch", "nn") from error
 
-__all__: list[str] = []
+from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
+from mossy.nn.fast_weights import FastState, FastWeights, PlasticCell, PlasticRNN, PlasticState
+from mossy.nn.intermediate import Calibration, Features, Memoized, MemoStats, features, memoize
+from mossy.nn.long_term import LongTermMemory, Recalled
+from mossy.nn.neural_memory import NeuralMemory, NeuralMemoryState
+from mossy.nn.replay import Mixed, ReplayMemory, ReplaySampler, consolidate, drive
+
+__all__ = [
+    "Calibration",
+    "FastState",
+    "FastWeights",
+    "Features",
+    "Hopfield",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "LongTermMemory",
+    "MemoStats",
+    "Memoized",
+    "Mixed",
+    "NeuralMemory",
+    "NeuralMemoryState",
+    "PlasticCell",
+    "PlasticRNN",
+    "PlasticState",
+    "Recalled",
+    "ReplayMemory",
+    "ReplaySampler",
+    "consolidate",
+    "drive",
+    "features",
+    "memoize",
+]
