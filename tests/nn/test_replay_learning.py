@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_gradients(loss):
 def test_what_is_new_pushes_no_other_class_down():
     outputs, batch = mixed()
     outputs.requires_grad_()
-    replay_loss(outputs, batch, match=0)[0].backward()
+    replay_loss(outputs, batch, "asymmetric", 0)[0].backward()
     assert outputs.grad[:4, [0, 2, 3, 5]].eq(0).all()
     assert outputs.grad[:4, [1, 4]].ne(0).all()
 
@@ -122,6 +124,44 @@ def test_what_is_stored_with_a_batch():
     assert plain.replay(1).logits is None
 
 
+def test_what_was_learned_is_said_anew_before_a_new_class_comes():
+    model, memory = network(), ReplayMemory(100)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    parts = {c: (torch.rand(10, 64), torch.full((10,), c)) for c in range(3)}
+    for c in (0, 0, 1, 1):
+        drive(memory, model, optimizer, *parts[c])
+    found = memory.replay(len(memory))
+    with torch.no_grad():
+        away = (found.logits - model(found.x)).abs().amax(1)
+    assert (away > 1e-3).all()
+    before, kept = copy.deepcopy(model), found.logits[found.y == 0]
+    drive(memory, model, optimizer, *parts[2])
+    found = memory.replay(len(memory))
+    old, was = found.y < 2, found.y == 1
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits[was], before(found.x[was]))
+    assert sorted(found.logits[found.y == 0].sum(1).tolist()) == pytest.approx(sorted(kept.sum(1).tolist()))
+    drive(memory, model, optimizer, *parts[0])  # it is held: nothing is said anew
+    again = memory.replay(50)
+    assert torch.isin(found.logits[old].sum(1), again.logits.sum(1)).all()
+
+
+def test_a_network_is_asked_in_eval_mode_and_of_the_right_shape():
+    memory = full()
+    memory.reconsolidate(nn.Linear(4, 3))  # no logits are held
+    memory = ReplayMemory(600)
+    memory.store(torch.rand(600, 4), torch.arange(600) % 3, torch.zeros(600, 3))
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3))
+    memory.reconsolidate(model)
+    found = memory.replay(600)
+    assert model.training
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, model.eval()(found.x))
+    memory.store(torch.rand(5, 4), torch.arange(5) % 3, torch.zeros(5, 3))
+    with pytest.raises(InvalidShape, match="stored"):
+        memory.reconsolidate(nn.Linear(4, 2))
+
+
 def test_the_memory_hears_what_surprised():
     model, memory = network(), ReplayMemory(100)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
@@ -150,7 +190,7 @@ def test_numbers_as_targets():
     y = x[:, :2] * 2
     before = (model(x) - y).square().mean()
     for a, b in zip(x.split(10), y.split(10), strict=True):
-        drive(memory, model, optimizer, a, b, loss="symmetric")
+        drive(memory, model, optimizer, a, b)
     assert (model(x) - y).square().mean() < before / 10
 
 
@@ -240,6 +280,14 @@ def test_the_rate_falls_in_the_course_and_is_put_back():
 # --- bad input ---------------------------------------------------------------------------------------
 
 
+def test_what_cannot_be_stored_is_not_learned():
+    model = nn.Linear(4, 3)
+    before = model.weight.clone()
+    with pytest.raises(InvalidDtype):
+        driven(y=torch.rand(6, 3), model=model)
+    assert torch.equal(model.weight, before)
+
+
 def driven(x=None, y=None, model=None, memory=None, **given):
     model = nn.Linear(4, 3) if model is None else model
     memory = ReplayMemory(20) if memory is None else memory
@@ -263,8 +311,13 @@ def full():
         (lambda: driven(store=1), InvalidParameter, "True or False"),
         (lambda: driven(memory=[]), InvalidDtype, "ReplayMemory"),
         (lambda: driven(y=torch.arange(6)), InvalidShape, "every class"),
-        (lambda: driven(y=torch.rand(6)), InvalidParameter, "symmetric"),
+        (lambda: driven(y=torch.rand(6, 3)), InvalidDtype, "balanced=False"),
         (lambda: driven(model=nn.Sequential(nn.Linear(4, 3), nn.Flatten(0))), InvalidShape, "18"),
+        (
+            lambda: driven(y=torch.rand(6), loss="asymmetric", memory=ReplayMemory(9, balanced=False)),
+            InvalidParameter,
+            "symmetric",
+        ),
         (lambda: consolidate(ReplayMemory(5), nn.Linear(4, 3)), EmptyMemory, "store at least one"),
         (lambda: consolidate([1], nn.Linear(4, 3)), InvalidDtype, "mossy.Memory"),
         (lambda: consolidate(full(), nn.ReLU()), InvalidParameter, "no parameter"),

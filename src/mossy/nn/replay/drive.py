@@ -15,7 +15,7 @@ __all__ = ["MATCH", "drive", "replay_loss"]
 MATCH = 0.2  # α, chosen on a part of the training images of MNIST and Fashion-MNIST
 
 
-def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "asymmetric", match: float = MATCH) -> tuple[Tensor, Tensor]:
+def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "symmetric", match: float = MATCH) -> tuple[Tensor, Tensor]:
     """Return the loss ``()`` of outputs ``(b + m, ...)`` for a mixed batch, and the losses ``(m,)`` of its old part.
 
     Parameters
@@ -25,7 +25,7 @@ def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "asymmetric", match: 
     mixed
         What ``ReplayMemory.mix`` returned.
     loss
-        Of the new part: ``"asymmetric"``, among the classes of the new batch, or ``"symmetric"``, among all. For
+        Of the new part: ``"symmetric"``, among all classes, or ``"asymmetric"``, among those of the new batch. For
         targets that are numbers, ``"symmetric"`` is the squared difference.
     match
         ``α``, how much the stored logits count, at least 0.
@@ -69,11 +69,14 @@ def drive(
     *,
     replay: int | None = None,
     by: str = "uniform",
-    loss: str = "asymmetric",
+    loss: str = "symmetric",
     match: float = MATCH,
     store: bool = True,
 ) -> Tensor:
     """Let a network learn a new batch together with a replayed one, then store the new one. Return the loss ``()``.
+
+    Before a class is learned that the memory does not hold, what the network says by now of what came last is written
+    into the memory (``ReplayMemory.reconsolidate``): that is what it shall say of it from then on.
 
     Parameters
     ----------
@@ -113,14 +116,19 @@ def drive(
     if not isinstance(memory, ReplayMemory):
         raise InvalidDtype(f"drive.memory: {type(memory).__name__} was given; a ReplayMemory is allowed.")
     with memory.alone():
+        if match and memory.balanced and not memory.holds(y):
+            memory.reconsolidate(model)
         mixed = memory.mix(x, y, replay, by)
         outputs = model(mixed.x)
         total, old = replay_loss(outputs, mixed, loss, match)
+        logits = outputs[: len(x)].detach().float() if match else None
+        if store:
+            memory.check(x, y, logits)
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if len(mixed.ids):
             memory.update(mixed.ids, old)
         if store:
-            memory.store(x, y, outputs[: len(x)].detach().float() if match else None)
+            memory.store(x, y, logits)
     return total.detach()

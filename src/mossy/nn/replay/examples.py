@@ -152,6 +152,11 @@ class Examples:
             self.strengths.excite(at, np.ones(len(at)), now)
         self.take_out(left)
 
+    def rewrite(self, name: str, places: Places, rows: Tensor) -> None:
+        """Write these rows of a tensor over those at places."""
+        held = self.held[name]
+        held.overwrite(_index(places, held.rows.device), rows.to(held.rows.dtype))
+
     def take_out(self, gone: Places) -> None:
         """Hold the examples at these places no more; no byte of them is left."""
         if not len(gone):

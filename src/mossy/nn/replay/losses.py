@@ -4,8 +4,8 @@ r"""What a network that learns a stream is asked for: the new, the old, and to s
                + \frac{α}{mk}\sum_{j \in \text{old}} \|z_j - h_j\|^2
 
 ``z (n, k)`` are the outputs, ``y (n,)`` the classes, ``ℓ`` the cross-entropy, ``h (m, k)`` the outputs stored with the
-old examples. ``C`` are the classes of the new batch: a new example is told from those alone, so that it does not push
-the outputs of all other classes down, which nothing but the few replayed examples would raise again.
+old examples. ``C`` are all classes (symmetric), or those of the new batch (asymmetric): a new example is then told from
+those alone, and does not push the outputs of all other classes down.
 
 Sources: L. Caccia et al. (2022), arXiv:2104.05025, section 4 (asymmetric cross-entropy); P. Buzzega et al. (2020),
 arXiv:2004.07211, eq. 6 (dark experience replay).
@@ -59,7 +59,7 @@ def asymmetric(outputs: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(outputs.masked_fill(~there, -torch.inf), y.long(), reduction="none")
 
 
-LOSSES: dict[str, Loss] = {"asymmetric": asymmetric, "symmetric": each_loss}
+LOSSES: dict[str, Loss] = {"symmetric": each_loss, "asymmetric": asymmetric}
 
 
 def matching(outputs: Tensor, logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mossy.arrays import as_bytes, check_flag, check_integer, check_number, choose
@@ -34,6 +34,7 @@ from mossy.strength import LinearLaw, as_law
 
 __all__ = ["Mixed", "ReplayMemory"]
 
+PART = 256  # examples of which a network is asked at once
 MODES = 2  # of the strength of an example: it is held for every one
 FIXED = 512  # bytes that do not depend on how many examples there are
 
@@ -122,6 +123,7 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         self._random = np.random.default_rng(check_integer(seed, "ReplayMemory.seed", 0))
         self._lock = threading.RLock()
         self._next = 0  # the id of the next example, and so the time
+        self._since = 0  # the id of the first example of which the logits are as they were stored
         self.changes = 0  # how often rows came, moved or went
         self._examples: Examples | None = None  # until the first batch says of what shape they are
         self._labels: dict[int, int] = {}  # the code of each class
@@ -147,16 +149,10 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         FullMemory
             There is not room for one example of each class. Nothing was stored.
         """
-        given = {"x": x, "y": y} | ({} if logits is None else {"logits": check_floating(logits, "store.logits")})
+        given = {"x": x, "y": y} | ({} if logits is None else {"logits": logits})
         with self._lock:
-            examples = self._fitting(given)
-            labels, codes = self._coded(given["y"])
-            room, n = self._room(examples), len(x)
-            if room < max(len(labels), 1):
-                raise FullMemory(
-                    f"store: capacity={self.capacity!r} has room for {room} examples, and there are "
-                    f"{max(len(labels), 1)} classes; give it room for one of each."
-                )
+            examples, labels, codes, room = self._fitting(given)
+            n = len(x)
             ids = np.arange(self._next, self._next + n)
             self._examples, self._labels, self._next = examples, labels, self._next + n
             known = {
@@ -171,7 +167,24 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
             self.changes += 1
         return torch.from_numpy(ids)
 
-    def _fitting(self, given: dict[str, Tensor]) -> Examples:
+    def check(self, x: Tensor, y: Tensor, logits: Tensor | None = None) -> None:
+        """Raise as ``store`` would, and store nothing."""
+        with self._lock:
+            self._fitting({"x": x, "y": y} | ({} if logits is None else {"logits": logits}))
+
+    def _fitting(self, given: dict[str, Tensor]) -> tuple[Examples, dict[int, int], NDArray[np.int32], int]:
+        """Return where to write these, the codes of all classes and of these, and the room; nothing is changed."""
+        examples = self._where(given)
+        labels, codes = self._coded(given["y"])
+        room, kinds = self._room(examples), max(len(labels), 1)
+        if room < kinds:
+            raise FullMemory(
+                f"store: capacity={self.capacity!r} has room for {room} examples, and there are {kinds} classes; give "
+                "it room for one of each."
+            )
+        return examples, labels, codes, room
+
+    def _where(self, given: dict[str, Tensor]) -> Examples:
         """Return where to write these, or raise if they do not fit what is held; nothing is changed."""
         for name, batch in given.items():
             if not isinstance(batch, Tensor):
@@ -181,6 +194,8 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
                     f"store.{name}: shape {tuple(batch.shape)} was given; one row for each example, as x of shape "
                     f"{tuple(given['x'].shape)} has, is allowed."
                 )
+        if "logits" in given:
+            check_floating(given["logits"], "store.logits")
         if not len(given["x"]):
             raise EmptyBatch("store.x: no example was given; give at least one.")
         if self.balanced and (given["y"].dim() != 1 or given["y"].is_floating_point() or given["y"].is_complex()):
@@ -377,6 +392,45 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
             places = np.unique(examples.places(ids, "reinforce"))
             examples.strengths.excite(places, np.full(len(places), amount), self._next)
 
+    @torch.no_grad()
+    def reconsolidate(self, model: nn.Module) -> None:
+        """Write anew what a network says of the examples that were stored since this was last done.
+
+        What it said when they were stored, it said before it had learned them. Do so when it has, before it learns
+        something else; ``drive`` does when a class comes that the memory does not hold. Without stored logits nothing
+        is changed.
+
+        Parameters
+        ----------
+        model
+            It is asked in ``eval`` mode, on the device of its parameters, and put back into its mode.
+
+        Raises
+        ------
+        InvalidShape
+            Its outputs do not have the shape of the stored logits.
+        """
+        with self._lock:
+            examples = self._examples
+            if examples is None or "logits" not in examples.held:
+                return
+            places, was = np.flatnonzero(examples["ids"] >= self._since), model.training
+            device = next((p.device for p in model.parameters()), self.device)
+            model.eval()
+            try:
+                for some in np.array_split(places, -(-len(places) // PART)) if len(places) else ():
+                    outputs = model(examples.at(some).x.to(device))
+                    wanted = (len(some), *examples.held["logits"].rows.shape[1:])
+                    if outputs.shape != wanted:
+                        raise InvalidShape(
+                            f"reconsolidate.model: outputs {tuple(outputs.shape)} were returned; {wanted} is allowed, "
+                            "as the logits that are stored."
+                        )
+                    examples.rewrite("logits", some, outputs)
+            finally:
+                model.train(was)
+            self._since = self._next
+
     def forget(
         self, ids: Tensor | Iterable[int] | None = None, *, classes: Tensor | Iterable[int] | None = None
     ) -> None:
@@ -436,6 +490,10 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
             there = set(np.unique(self._examples["codes"]).tolist()) if self._examples else set()
             return sorted(label for label, code in self._labels.items() if code in there)
 
+    def holds(self, classes: Tensor) -> bool:
+        """Say whether an example of each of these classes is held."""
+        return set(classes.detach().cpu().flatten().tolist()) <= set(self.classes)
+
     @property
     def strengths(self) -> Tensor:
         """The strengths ``(n,)`` now, by place."""
@@ -460,7 +518,12 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         """Return copies of all that is held, for ``torch.save``, and the state of its random numbers."""
         with self._lock:
             held = self._examples.state() if self._examples else {}
-            known = {"labels": list(self._labels), "next": self._next, "random": self._random.bit_generator.state}
+            known = {
+                "labels": list(self._labels),
+                "next": self._next,
+                "since": self._since,
+                "random": self._random.bit_generator.state,
+            }
             return held | known
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -471,14 +534,14 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         InvalidInput
             It is not the state of a memory made like this one. Nothing was changed.
         """
-        alone = {"labels", "next", "random"}
+        alone = {"labels", "next", "since", "random"}
         wanted = alone | {"x", "y", "ids", "born", "lots", "surprise", "codes", "modes", "when"}
         given = set(state) - {"logits"}
         if given not in (wanted, alone):
             raise InvalidInput(f"load_state_dict: {sorted(given)} were given; {sorted(wanted)} are allowed.")
         examples = None if given == alone else self._restored(state)
         with self._lock:
-            self._examples, self._next = examples, int(state["next"])
+            self._examples, self._next, self._since = examples, int(state["next"]), int(state["since"])
             self._labels = {int(label): code for code, label in enumerate(state["labels"])}
             self._random.bit_generator.state = state["random"]
             self.changes += 1
