@@ -12,10 +12,17 @@ PHI = {
 }
 
 
+GAIN = {"gelu": 1.5335, "relu": 1.4142, "silu": 1.6765, "tanh": 1.5925}
+
+
 def output(weights, x, phi):
     if len(weights) == 1:
         return x @ weights[0]
-    return phi(x @ weights[0]) @ weights[1] / weights[1].shape[0] ** 0.5
+    return features(weights, x, phi) @ weights[1]
+
+
+def features(weights, x, phi):
+    return PHI[phi](x @ weights[0]) * GAIN[phi] / weights[1].shape[0] ** 0.5
 
 
 def shortened(x, most):
@@ -25,7 +32,6 @@ def shortened(x, most):
 
 def neural_memory(start, q, k, v, rate, momentum, forget, chunk, gradients="token", clip=None, phi="gelu"):
     """One sequence, one head: ``start`` is a list of matrices, ``q k v`` are (s, d), the gates (s,)."""
-    phi = PHI[phi]
     memory = [w.clone() for w in start]
     surprise = [torch.zeros_like(w) for w in start]
     answers = []
@@ -42,7 +48,7 @@ def neural_memory(start, q, k, v, rate, momentum, forget, chunk, gradients="toke
             error = error + output([*at_start[:-1], gained], k[t], phi)
         step = rate[t]
         if clip is not None and len(start) == 2:
-            step = step / max(1.0, float((phi(k[t] @ at_start[0]) ** 2).mean()))
+            step = step / max(1.0, float((features(at_start, k[t], phi) ** 2).sum()))
         gradient = list(torch.autograd.grad((guess * error).sum(), leaves))  # that of ½‖error‖²
         if len(start) == 2:
             gradient[0] = shortened(gradient[0], clip)

@@ -213,3 +213,11 @@ def test_padding_teaches_nothing():
     _, padded = model(x, learn=learn)
     _, short = model(x[:, :2])
     torch.testing.assert_close(model.read(x, padded), model.read(x, short), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("phi", NONLINEARITIES)
+def test_gain_is_that_of_normal_input(phi):
+    z = torch.linspace(-10, 10, 100_001, dtype=torch.float64)
+    density = torch.exp(-(z**2) / 2)
+    square = (density * NONLINEARITIES[phi].of(z) ** 2).sum() / density.sum()
+    assert abs(NONLINEARITIES[phi].gain * square.sqrt() - 1) < 1e-4

@@ -50,7 +50,7 @@ class NeuralMemory(nn.Module):
     d_model
         Neurons of ``x`` and ``y``.
     depth
-        1: ``M(k) = Wᵀk``. 2: ``M(k) = W₂ᵀ φ(W₁ᵀk) / √m`` with ``m = expansion · d_head``.
+        1: ``M(k) = Wᵀk``. 2: ``M(k) = W₂ᵀ φ(W₁ᵀk) · g/√m`` with ``m = expansion · d_head``.
     heads, d_head
         Independent memories side by side, each of ``d_head`` neurons (unless set, ``d_model / heads``).
     expansion

@@ -21,11 +21,12 @@ _silu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.de
 @final
 @dataclass(frozen=True)
 class Nonlinearity:
-    """``φ(z)``; ``g ∘ φ'(z)`` of ``(g, z)``; ``φ''(z)``, or None where it is 0."""
+    """``φ(z)``; ``g ∘ φ'(z)`` of ``(g, z)``; ``φ''(z)``, None for 0; ``1 / √E[φ(z)²]`` for ``z`` of N(0, 1)."""
 
     of: Callable[[Tensor], Tensor]
     back: Callable[[Tensor, Tensor], Tensor]
     bend: Callable[[Tensor], Tensor] | None
+    gain: float
 
 
 def _gelu_bend(z: Tensor) -> Tensor:
@@ -52,8 +53,8 @@ def _tanh_bend(z: Tensor) -> Tensor:
 
 
 NONLINEARITIES: Final = {
-    "gelu": Nonlinearity(F.gelu, _gelu_back, _gelu_bend),
-    "relu": Nonlinearity(F.relu, _relu_back, None),
-    "silu": Nonlinearity(F.silu, _silu_back, _silu_bend),
-    "tanh": Nonlinearity(torch.tanh, _tanh_back, _tanh_bend),
+    "gelu": Nonlinearity(F.gelu, _gelu_back, _gelu_bend, 1.5335),
+    "relu": Nonlinearity(F.relu, _relu_back, None, 1.4142),
+    "silu": Nonlinearity(F.silu, _silu_back, _silu_bend, 1.6765),
+    "tanh": Nonlinearity(torch.tanh, _tanh_back, _tanh_bend, 1.5925),
 }

@@ -1,4 +1,8 @@
-"""The memory of two layers, ``M(x) = W₂ᵀ φ(W₁ᵀ x) / √m`` with ``m`` hidden neurons."""
+"""The memory of two layers, ``M(x) = W₂ᵀ φ(W₁ᵀ x) · g/√m`` with ``m`` hidden neurons.
+
+``g`` is such that features of a random first layer, with their factor, have norm 1: then ``θ = 1`` corrects an error
+at one step, as it does in the linear memory.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ def apply(weights: Weights, queries: Tensor, options: Options) -> Tensor:
     first, second = _layers(weights)
     if second is None:
         return torch.zeros_like(queries)
-    return torch.bmm(options.nonlinearity.of(torch.bmm(queries, first)), second) * _scale(first)
+    return torch.bmm(options.nonlinearity.of(torch.bmm(queries, first)), second) * _scale(first, options)
 
 
 def learn(
@@ -46,7 +50,7 @@ def learn(
 
     With ``z = W₁ᵀk``, ``a = φ(z)`` and ``e = M(k) − v``::
 
-        −θ ∇ℓ(W₂) = a c₂ᵀ,   c₂ = −θ e / √m
+        −θ ∇ℓ(W₂) = a c₂ᵀ,   c₂ = −θ e g/√m
         −θ ∇ℓ(W₁) = k c₁ᵀ,   c₁ = φ'(z) ∘ W₂ c₂
 
     Parameters
@@ -60,7 +64,7 @@ def learn(
     options
         ``in_turn``: ``e_t`` takes into account what the chunk's earlier tokens changed in ``W₂``; features ``a`` are
         those of the chunk's start. ``clip``: ``‖e‖`` at the chunk's start is at most that, ``θ`` is divided by
-        ``max(1, ‖a‖² / m)``, and ``‖c₁‖`` is at most ``θ`` times that.
+        ``max(1, ‖a‖² g²/m)``, and ``‖c₁‖`` is at most ``θ`` times that.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def learn(
         ``(k, a)`` and ``(c₁, c₂)`` of the new tokens, and what ``learn_back`` needs.
     """
     first, second = _layers(weights)
-    scale = _scale(first)
+    scale = _scale(first, options)
     drive = torch.bmm(keys, first)
     hidden = options.nonlinearity.of(drive)
     errors = values.neg() if second is None else torch.baddbmm(values, hidden, second, beta=-1, alpha=scale)
@@ -106,7 +110,7 @@ def learn_back(
 ) -> tuple[Tensor, Tensor, Tensor, Gradients, Gradients]:
     """Return ``d_keys``, ``d_values``, ``d_rate``, ``d_before`` as inputs and changes; add to ``d_weights``."""
     first, second = _layers(weights)
-    scale = _scale(first)
+    scale = _scale(first, options)
     d_inner, (d_outer,) = d_changes[0], some(d_changes[1:])
     inner, (outer,) = learned.changes[0], some(learned.changes[1:])
     hidden = learned.inputs[1]
@@ -164,7 +168,7 @@ def read(weights: Weights, learned: Learned, queries: Tensor, options: Options) 
         drive, by_keys = recalled(drive, queries, keys, inner)
     features = options.nonlinearity.of(drive)
     found, by_features = recalled(through(features, second), features, hidden, outer)
-    return found.mul_(_scale(first)), (drive, features, by_features, by_keys)
+    return found.mul_(_scale(first, options)), (drive, features, by_features, by_keys)
 
 
 def read_back(
@@ -181,7 +185,7 @@ def read_back(
     keys, hidden = learned.inputs
     inner, (outer,) = learned.changes[0], some(learned.changes[1:])
     by_keys, (drive, features, by_features) = kept[3], some(kept[:3])
-    d_found = d_found * _scale(first)
+    d_found = d_found * _scale(first, options)
     d_features = None
     if second is not None:
         d_features = torch.bmm(d_found, second.mT)
@@ -213,8 +217,8 @@ def _most(rate: Tensor, clip: float) -> Tensor:
     return (rate * clip).clamp(min=1e-12)  # above 0, so that a token that may not teach divides by no zero
 
 
-def _scale(first: Tensor) -> float:
-    return float(first.shape[2] ** -0.5)
+def _scale(first: Tensor, options: Options) -> float:
+    return float(options.nonlinearity.gain * first.shape[2] ** -0.5)
 
 
 TWO_LAYER = Network(shapes, start, apply, learn, learn_back, read, read_back)
