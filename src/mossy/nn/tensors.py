@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from mossy.errors import InvalidDtype, InvalidInput, InvalidShape, NothingKnown
 
-__all__ = ["check_fits", "check_floating", "check_mask", "check_shape", "check_some"]
+__all__ = ["check_fits", "check_floating", "check_mask", "check_shape", "check_some", "wide", "without_autocast"]
 
 # What a shape may ask for: a size, or a name that any size fits.
 Size = int | str
@@ -106,3 +107,15 @@ def check_some(mask: Tensor, name: str, what: str) -> Tensor:
         row = place[0] if some.dim() and math.prod(some.shape) > 1 else 0
         raise NothingKnown(f"{name}: {what} in row {row} is all False; at least one entry must be True.")
     return mask
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return ``dtype``, or float32 for half precision: sums, norms and solvers are computed in it."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which autocast leaves dtypes alone: sums over many terms would lose what it takes away."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
