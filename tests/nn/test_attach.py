@@ -239,6 +239,13 @@ def test_a_state_dict_carries_what_was_calibrated():
     assert torch.equal(other(x), attached(x))
 
 
+def test_a_model_that_was_compiled_before_says_so():
+    compiled = torch.compile(classifier(), backend="eager")
+    compiled(random(2, 8))
+    with pytest.raises(InvalidInput, match="attach first"):
+        attach(compiled, "_orig_mod.1")(random(2, 8))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_every_kind_of_float(dtype):
     model, (x, y) = classifier().to(dtype), examples()

@@ -209,13 +209,13 @@ class Attached(nn.Module):
             The activation does not fit the logits or the memory, or holds NaN.
         """
         logits, keys = self._run(inputs, named)
-        return self.mixed(logits, self._recalled(keys) if len(self.memory) else None)
+        return self.mixed(logits, self._recalled(keys, self._outputs(logits)))
 
     def mixed(self, logits: Tensor, recalled: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return ``ln p (..., classes)`` of logits ``(..., c)`` and what ``recalled`` says of each."""
         log_p = self.log_model(logits.flatten(0, -2))
         if recalled is not None:
-            fit, targets = recalled[0], self._inside(recalled[1], log_p.shape[1])
+            fit, targets = recalled
             share = weight_of(self.slope * fit[:, 0] + self.offset)
             log_p = mixture(log_p, votes(fit, targets, self.temperature, log_p.shape[1]), share)
         return log_p.to(logits.dtype).view(*logits.shape[:-1], log_p.shape[1])
@@ -223,7 +223,9 @@ class Attached(nn.Module):
     @torch.no_grad()
     def recalled(self, *inputs: Any) -> tuple[Tensor, Tensor] | None:
         """Return how well the best memories fit ``(n, k)``, and their targets; None if the memory is empty."""
-        return self._recalled(self._run(inputs, {})[1]) if len(self.memory) else None
+        logits, keys = self._run(inputs, {})
+        recalled: tuple[Tensor, Tensor] | None = self._recalled(keys, self._outputs(logits))
+        return recalled
 
     def _run(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the model's logits ``(..., c)``, and the cue of each ``(n, d)``."""
@@ -237,8 +239,8 @@ class Attached(nn.Module):
             heard = heard[0] if heard else None
         if heard is None:
             raise InvalidInput(
-                f"attach: the layer {self.layer!r} was not called, or with keywords only. Choose one that is, or "
-                "side='output'."
+                f"attach: the layer {self.layer!r} was not called, or with keywords only, or the model was compiled "
+                "before. Choose one that is called, or side='output'; attach first, and compile then."
             )
         activation = check_floating(heard if self._key is None else self._key(heard), "attach: the activation").detach()
         leading = logits.shape[:-1]
@@ -263,26 +265,22 @@ class Attached(nn.Module):
             wide = torch.cat([wide, other.expand(-1, more)], 1)
         return F.log_softmax(wide, -1)
 
+    def _outputs(self, logits: Tensor) -> int:
+        return logits.shape[-1] if self.classes is None else self.classes
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _recalled(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how well the best memories fit ``(n, k)``, best first, and their targets ``(n, k)``."""
-        cues = keys.float().cpu().numpy()
-        if not len(cues):
-            return keys.new_zeros(0, 1).float(), keys.new_zeros(0, 1).long()
-        found = self.memory.recall(cues, k=min(self.k, len(self.memory)), reinforce=self.reinforce)
+    def _recalled(self, keys: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        """Return how well the best memories fit ``(n, k)``, best first, and their targets; None if there is nothing."""
+        if not len(self.memory) or not len(keys):
+            return None
+        k = min(self.k, len(self.memory))
+        found = self.memory.recall(keys.float().cpu().numpy(), k=k, reinforce=self.reinforce)
         targets = np.asarray(found.payload)
         if targets.dtype.kind not in "iu":
             raise InvalidDtype("attach: the memory has payloads that are no integers; attached.store writes targets.")
+        _check_targets(targets, classes, "attach: a target in the memory")
         fit = torch.from_numpy(found.fit.astype(np.float32))
         return fit.to(keys.device), torch.from_numpy(targets.astype(np.int64)).to(keys.device)
-
-    def _inside(self, targets: Tensor, classes: int) -> Tensor:
-        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-            raise InvalidParameter(
-                f"attach: the memory has targets from {int(targets.min())} to {int(targets.max())}; 0 to {classes - 1} "
-                "is allowed. attach(classes=) makes room for more."
-            )
-        return targets
 
     # --- store and calibrate ---------------------------------------------------------------------
 
@@ -308,9 +306,9 @@ class Attached(nn.Module):
             The model is in training mode, or something does not fit. Nothing was stored.
         """
         logits, keys, targets = self._examined(x, y, "store")
-        self._inside(targets, logits.shape[1] if self.classes is None else self.classes)
         if not len(keys):
             return np.empty(0, np.int64)
+        _check_targets(targets.cpu().numpy(), self._outputs(logits), "store.y")
         return self.memory.store(keys.float().cpu().numpy(), payload=targets.tolist())
 
     def _examined(self, x: Any, y: Any, verb: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -350,15 +348,15 @@ class Attached(nn.Module):
         for batch in data:
             x, y = pair(batch, "calibrate.data")
             logits, keys, targets = self._examined(x, y, "calibrate")
-            log_model = self.log_model(logits)
-            self._inside(targets, log_model.shape[1])
-            if not len(keys):
+            recalled = self._recalled(keys, self._outputs(logits))
+            if recalled is None:
                 continue
-            fit, found = self._recalled(keys)
-            parts.append((log_model.gather(1, targets[:, None])[:, 0], fit, found == targets[:, None]))
+            _check_targets(targets.cpu().numpy(), self._outputs(logits), "calibrate.y")
+            log_true = self.log_model(logits).gather(1, targets[:, None])[:, 0]
+            parts.append((log_true, recalled[0], recalled[1] == targets[:, None]))
         if not parts:
             raise InvalidInput("calibrate.data: no example was given; give batches (x, y).")
-        log_true, fits, right = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        log_true, fits, right = (torch.cat([part[i] for part in parts]).cpu() for i in range(3))
         chosen = calibrated(log_true, fits, right, adaptive)
         self.slope.fill_(chosen.slope)
         self.offset.fill_(chosen.offset)
@@ -402,6 +400,15 @@ def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
         raise InvalidParameter(f"attach.layer: a {type(layer).__name__} was given that is no part of the model.")
     choose(names, layer, "attach.layer")
     return layer
+
+
+def _check_targets(targets: np.ndarray[Any, Any], classes: int, name: str) -> None:
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= classes:
+        raise InvalidParameter(
+            f"{name}: {low if low < 0 else high} was given; 0 to {classes - 1} is allowed. attach(classes=) makes room "
+            "for more."
+        )
 
 
 def pair(batch: Any, name: str) -> tuple[Any, Tensor]:
