@@ -15,12 +15,14 @@ from torch.nn.functional import normalize
 
 from mossy import errors
 from mossy.clock import Steps
-from mossy.nn.fast_weights import FEATURES, RULES, FastState, FastWeights, as_rule, chunked, modes_of, recurrent
-from mossy.nn.fast_weights.layer import convolved
+from mossy.nn.convolution import convolved
+from mossy.nn.fast_weights import FEATURES, RULES, FastState, FastWeights, Modes, as_rule, chunked, modes_of, recurrent
 from mossy.plasticity import Delta, Hebb
 from mossy.strength import LAWS, power_law
 from mossy.synapses import Synapses
 
+# Whether a rule corrects, and whether it fades: as the equations have it, not as the code says.
+WRITTEN = {"linear": (False, False), "gated_linear": (False, True), "delta": (True, False), "gated_delta": (True, True)}
 CHUNKS = (1, 2, 7, 16, 64, 1000)
 LAYERS: dict[str, dict[str, Any]] = {name: {"rule": name} for name in RULES} | {
     "law": {"rule": "linear", "law": power_law(slowest=1000.0, modes=4), "features": "positive"},
@@ -33,7 +35,7 @@ def drawn(rule: str, s: int, b: int = 2, h: int = 3, dk: int = 8, dv: int = 5, s
     q, k = (normalize(torch.randn(b, h, s, dk, generator=g, dtype=torch.float64), dim=-1) for _ in range(2))
     made: dict[str, Any] = {"q": q, "k": k, "v": torch.randn(b, h, s, dv, generator=g, dtype=torch.float64)}
     made["beta"] = 2 * torch.rand(b, h, s, generator=g, dtype=torch.float64)
-    if RULES[rule].fades:
+    if WRITTEN[rule][1]:
         made["log_decay"] = -torch.rand(b, h, s, generator=g, dtype=torch.float64)
     made["state"] = torch.randn(b, h, dv, dk, generator=g, dtype=torch.float64)
     return made
@@ -52,7 +54,7 @@ def test_agrees_with_the_equation(rule: str, run: Any) -> None:
     for b in range(2):
         for h in range(3):
             parts = {name: part[b, h].numpy() for name, part in given.items()}
-            want, left = naive.fast_weights(**parts, corrects=RULES[rule].corrects)
+            want, left = naive.fast_weights(**parts, corrects=WRITTEN[rule][0])
             np.testing.assert_allclose(read[b, h], want, atol=1e-5)
             np.testing.assert_allclose(state[b, h], left, atol=1e-5)
 
@@ -120,7 +122,7 @@ def test_what_was_written_last_is_read_exactly() -> None:
     torch.testing.assert_close(chunked(k, k, v, rule="delta", chunk=7)[0], v, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rule", ["linear", "gated_linear", "delta", "gated_delta"])
+@pytest.mark.parametrize("rule", WRITTEN)
 @pytest.mark.parametrize("run", [recurrent, chunked])
 def test_gradients(rule: str, run: Any) -> None:
     given = drawn(rule, 5, 1, 2, 3, 2)
@@ -176,9 +178,17 @@ def test_features() -> None:
 
 def test_convolution() -> None:
     x, kernel = torch.randn(1, 9, 4, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
-    y, tail = convolved(x, x.new_zeros(1, 2, 4), kernel)
+    y, tail = convolved(x, kernel, x.new_zeros(1, 2, 4))
     np.testing.assert_allclose(y[0], naive.convolved(x[0].numpy(), kernel.numpy()))
     assert torch.equal(tail, x[:, -2:])
+    for cut in (1, 2, 5):
+        first, carried = convolved(x[:, :cut], kernel, x.new_zeros(1, 2, 4))
+        second, carried = convolved(x[:, cut:], kernel, carried)
+        torch.testing.assert_close(torch.cat([first, second], 1), y)
+        assert torch.equal(carried, tail)
+    padded, carried = convolved(x, kernel, x.new_ones(1, 2, 4), torch.tensor([1]))
+    torch.testing.assert_close(padded[:, 0], kernel[0] + kernel[1] + kernel[2] * x[:, 0])
+    assert torch.equal(carried, torch.stack([x.new_ones(1, 4), x[:, 0]], 1))
 
 
 # --- the layer -----------------------------------------------------------------------------------
@@ -207,6 +217,7 @@ def test_padding_is_as_if_it_were_not_there(kind: str) -> None:
     layer, x = made(kind), torch.randn(4, 9, 8)
     mask = torch.rand(4, 9) > 0.4
     mask[3] = False
+    x[~mask] = torch.nan
     start = layer(torch.randn(4, 3, 8))[1]
     y, state = layer(x, start, mask)
     assert not y[~mask].any()
@@ -218,6 +229,19 @@ def test_padding_is_as_if_it_were_not_there(kind: str) -> None:
             torch.testing.assert_close(part[i], wanted[0], atol=1e-5, rtol=1e-5)
     for part, before in zip(state, start, strict=True):
         torch.testing.assert_close(part[3], before[3])
+    (y.sum() + state.weights.sum()).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in layer.parameters())
+
+
+def test_the_first_state_and_what_a_state_holds() -> None:
+    for kind in LAYERS:
+        layer, x = made(kind), torch.randn(2, 50, 8)
+        y, state = layer(x, layer.begin(2))
+        assert torch.equal(y, layer(x)[0])
+        for part in state:
+            assert part.untyped_storage().nbytes() == part.numel() * part.element_size(), kind
+    with pytest.raises(errors.InvalidParameter, match="begin: b"):
+        layer.begin(0)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -284,7 +308,7 @@ def test_copies_and_round_trips() -> None:
 
 def test_moves_with_its_law() -> None:
     layer = made("law").to("meta")
-    assert layer.rates.device.type == layer.start(1).weights.device.type == "meta"
+    assert layer.rates.device.type == layer.begin(1).weights.device.type == "meta"
     assert layer(torch.empty(1, 4, 8, device="meta"))[0].shape == (1, 4, 8)
 
 
@@ -378,6 +402,9 @@ def test_refused_input_of_the_functions() -> None:
         ({"beta": q}, errors.InvalidShape, "beta: "),
         ({"rule": "delta", "log_decay": q[..., 0]}, errors.InvalidParameter, "gated_delta"),
         ({"modes": modes_of("power_law")}, errors.InvalidParameter, "rule='linear'"),
+        ({"rule": "linear", "modes": (1, 2)}, errors.InvalidDtype, "modes: tuple was given"),
+        ({"rule": "linear", "modes": Modes(1.0, 2.0)}, errors.InvalidDtype, "modes.rates"),
+        ({"rule": "linear", "modes": Modes(torch.ones(2), torch.ones(3))}, errors.InvalidShape, "modes.readout"),
         ({"state": q}, errors.InvalidShape, "state: "),
         ({"chunk": 0}, errors.InvalidParameter, "chunk: "),
         ({"rule": 3}, errors.UnknownName, "rule: "),
@@ -388,4 +415,5 @@ def test_refused_input_of_the_functions() -> None:
 
 def test_rules_are_given_by_name_or_made() -> None:
     assert as_rule(RULES["delta"]) is as_rule("delta")
+    assert {name: (rule.corrects, rule.fades) for name, rule in RULES.items()} == WRITTEN
     assert "law='power_law'" in repr(FastWeights(8, rule="linear", law="power_law"))

@@ -77,6 +77,7 @@ def test_padding_changes_nothing(kind: str) -> None:
     network, x = made(kind), torch.randn(3, 8, 3)
     mask = torch.rand(3, 8) > 0.4
     mask[2] = False
+    x[~mask] = torch.nan
     y, state = network(x, None, mask)
     assert not y[~mask].any()
     for i in range(2):
@@ -85,6 +86,8 @@ def test_padding_changes_nothing(kind: str) -> None:
         for part, wanted in zip(state, left, strict=True):
             torch.testing.assert_close(part[i], wanted[0])
     assert not state.trace[2].any()
+    y.sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in network.parameters())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,7 +121,34 @@ def test_dtypes_copies_round_trips_and_autocast(kind: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         h, after = network(x, network(x)[1])
     torch.testing.assert_close(h.float(), network(x, state)[0], atol=0.05, rtol=0.05)
+    double = PlasticState(*(part.double() for part in state))
+    for given in (after, double):
+        h, last = network(x, given)
+        assert {h.dtype, *(part.dtype for part in last)} == {torch.float32}
+    assert torch.equal(h, network(x, state)[0])
     assert made(kind).to("meta")(torch.empty(2, 5, 3, device="meta"))[0].shape == (2, 5, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_done_to_the_output_is_not_done_to_the_state(kind: str) -> None:
+    network, x = made(kind), torch.randn(2, 3)
+    with torch.no_grad():
+        for h, state in (network.cell(x, network.cell.begin(2)), network(x[:, None])):
+            before = state.activity.clone()
+            assert torch.equal(h.flatten(), before.flatten())
+            h.zero_()
+            assert torch.equal(state.activity, before)
+            assert before.any()
+    with pytest.raises(errors.InvalidParameter, match="begin: b"):
+        network.cell.begin(0)
+
+
+@pytest.mark.parametrize("rate", [1e-50, 0.1, 1 - 1e-16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_every_rate_has_a_finite_logit(rate: float, dtype: torch.dtype) -> None:
+    logit = PlasticCell(3, 5, rate=rate, dtype=dtype).rate_logit.detach()
+    assert bool(logit.isfinite())
+    torch.testing.assert_close(torch.sigmoid(logit.double()).item(), rate, atol=1e-3, rtol=0)
 
 
 def test_threads_and_compiled() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
 
-from mossy.errors import EmptyBatch, InvalidInput, InvalidParameter
+from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.rules import Rule, as_rule
-from mossy.nn.tensors import check_fits, check_floating, check_shape
+from mossy.nn.tensors import check_fits, check_floating, check_shape, wide
 
-__all__ = ["Work", "precisely", "prepared", "work_dtype"]
+__all__ = ["Work", "check_state", "prepared"]
+
+State = TypeVar("State", bound=NamedTuple)
 
 
 @final
@@ -36,16 +38,26 @@ class Work:
     state: Tensor
 
 
-def work_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of sums and states: half precision adds up in float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+def check_state(given: object, kind: type[State], shapes: Sequence[tuple[int, ...]], x: Tensor, owner: str) -> State:
+    """Return a state if it is of this ``kind``, has these shapes, and is where ``x`` is.
 
-
-def precisely(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which autocast leaves dtypes alone: sums over many tokens would lose what it takes away."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
+    Raises
+    ------
+    InvalidDtype, InvalidShape, InvalidInput
+    """
+    if not isinstance(given, kind):
+        raise InvalidDtype(
+            f"state: {type(given).__name__} was given; the {kind.__name__} that this {owner} returned is allowed."
+        )
+    for part, name, shape in zip(given, kind._fields, shapes, strict=True):
+        if check_floating(part, f"state.{name}").shape != shape:
+            raise InvalidShape(
+                f"state.{name}: shape {tuple(part.shape)} was given; {shape} is allowed. A state goes with the "
+                f"{owner} that returned it, and with the same number of sequences."
+            )
+        if part.device != x.device:
+            raise InvalidInput(f"state.{name}: it is on {part.device}, x is on {x.device}. Move one with .to().")
+    return given
 
 
 def prepared(
@@ -84,8 +96,9 @@ def prepared(
             f"log_decay: it was given with the rule {rule.name!r}, which does not fade. Use rule='gated_{rule.name}', "
             "or give no log_decay."
         )
-    dtype = work_dtype(q.dtype)
+    dtype = wide(q.dtype)
     if modes is not None:
+        _check_modes(modes)
         modes = Modes(*(part.to(q.device, dtype) for part in modes))
         if log_decay is None:
             log_decay = q.new_full((1, 1, s), -1.0)
@@ -106,3 +119,10 @@ def prepared(
         modes,
         state.to(dtype),
     )
+
+
+def _check_modes(given: object) -> None:
+    if not isinstance(given, Modes):
+        raise InvalidDtype(f"modes: {type(given).__name__} was given; Modes, as modes_of() makes them, is allowed.")
+    rates = check_shape(check_floating(given.rates, "modes.rates"), "modes.rates", ("m",))
+    check_shape(check_floating(given.readout, "modes.readout"), "modes.readout", tuple(rates.shape))

@@ -26,10 +26,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mossy.arrays import check_integer
-from mossy.nn.fast_weights.checks import Work, precisely, prepared
+from mossy.nn.fast_weights.checks import Work, prepared
 from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.recurrent import advance
 from mossy.nn.fast_weights.rules import Rule
+from mossy.nn.tensors import without_autocast
 
 __all__ = ["chunked"]
 
@@ -82,7 +83,7 @@ def chunked(
     chunk = check_integer(chunk, "chunk", 1)
     work = prepared(q, k, v, rule, beta, log_decay, modes, state)
     s = q.shape[2]
-    with precisely(q.device):
+    with without_autocast(q.device):
         if s == 1:
             one, after = advance(work, 0, work.state)
             return one[:, :, None].to(v.dtype), after

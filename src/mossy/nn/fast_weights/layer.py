@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, rms_norm
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
-from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
-from mossy.nn.fast_weights.checks import work_dtype
+from mossy.errors import EmptyBatch, InvalidParameter
+from mossy.nn.convolution import convolved
+from mossy.nn.fast_weights.checks import check_state
 from mossy.nn.fast_weights.chunked import chunked
 from mossy.nn.fast_weights.fading import Modes, modes_of
 from mossy.nn.fast_weights.features import FEATURES
 from mossy.nn.fast_weights.rules import Rule, as_rule
-from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
+from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape, wide
 from mossy.strength import LinearLaw, as_law
 
-__all__ = ["FastState", "FastWeights", "convolved"]
+__all__ = ["FastState", "FastWeights"]
 
 FIRST, LAST = 256.0, 4096.0  # tokens after which a fresh gate has let the heads forget to 1/e
 
@@ -151,7 +152,7 @@ class FastWeights(nn.Module):
 
     def _read_law(self) -> None:
         if self.law is not None:
-            modes = modes_of(self.law, self.token, work_dtype(self.scale.dtype))
+            modes = modes_of(self.law, self.token, wide(self.scale.dtype))
             self.rates, self.readout = (part.to(self.scale.device) for part in modes)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -179,18 +180,16 @@ class FastWeights(nn.Module):
                 self.keep_gate.bias.copy_(torch.log(tokens))  # σ(ln n) = 1 − 1/(n + 1)
         nn.init.ones_(self.scale)
 
-    def start(self, batch: int) -> FastState:
-        """Return the state before the first token, for ``batch`` sequences: zeros."""
+    def begin(self, b: int) -> FastState:
+        """Return the state of ``b`` sequences before their first token, zeros; it is what ``state=None`` stands for."""
         weight = self.project.weight
-        fast, tail = self._shapes(batch)
-        return FastState(
-            torch.zeros(fast, device=weight.device, dtype=work_dtype(weight.dtype)), weight.new_zeros(tail)
-        )
+        fast, tail = self._shapes(check_integer(b, "FastWeights.begin: b", 1))
+        return FastState(torch.zeros(fast, device=weight.device, dtype=wide(weight.dtype)), weight.new_zeros(tail))
 
-    def _shapes(self, batch: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _shapes(self, b: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         modes = () if self.law is None else (len(self.rates),)
         channels = self.project.out_features
-        return (batch, self.heads, *modes, self.d_value, self.d_key), (batch, self.width - 1, channels)
+        return (b, self.heads, *modes, self.d_value, self.d_key), (b, self.width - 1, channels)
 
     def forward(
         self, x: Tensor, state: FastState | None = None, mask: Tensor | None = None
@@ -220,11 +219,13 @@ class FastWeights(nn.Module):
         if 0 in x.shape:
             raise EmptyBatch(f"x: shape {tuple(x.shape)} was given; at least one sequence of one token is needed.")
         b, s, _ = x.shape
-        state = self.start(b) if state is None else self._own(state, x)
+        state = self.begin(b) if state is None else check_state(state, FastState, self._shapes(b), x, "layer")
         if mask is None:
             return self._run(x, state, None)
         check_mask(mask, "mask", (b, s))
-        # Padding goes behind the tokens, where it can neither write nor push tokens out of the convolution.
+        # Padding is zeros, whatever it holds, and goes behind the tokens, where it can neither write nor push tokens
+        # out of the convolution.
+        x = x.masked_fill(~mask[..., None], 0)
         order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
         y, state = self._run(x.take_along_dim(order[..., None], 1), state, mask.sum(1))
         y = y.take_along_dim(order.argsort(dim=1)[..., None], 1)
@@ -235,8 +236,8 @@ class FastWeights(nn.Module):
         mixed = self.project(x)
         tail = state.tail.to(mixed.dtype)
         if self.kernel is not None:
-            mixed, tail = convolved(mixed, tail, self.kernel, count)
-        mixed = mixed.to(work_dtype(mixed.dtype)).view(b, s, self.heads, -1).transpose(1, 2)
+            mixed, tail = convolved(mixed, self.kernel, tail, count)
+        mixed = mixed.to(wide(mixed.dtype)).view(b, s, self.heads, -1).transpose(1, 2)
         q, k, v = mixed[..., : self.d_key], mixed[..., self.d_key : 2 * self.d_key], mixed[..., 2 * self.d_key :]
         beta = self._beta(x, v.dtype)
         log_decay = None if self.keep_gate is None else logsigmoid(self.keep_gate(x).to(v.dtype)).mT
@@ -267,50 +268,7 @@ class FastWeights(nn.Module):
         beta = torch.sigmoid(self.write_gate(x).to(dtype)).mT
         return 2 * beta if self.overshoot else beta
 
-    def _own(self, state: object, x: Tensor) -> FastState:
-        """Return a state if it can be of this layer, for the sequences of ``x``."""
-        if not isinstance(state, FastState):
-            raise InvalidDtype(
-                f"state: {type(state).__name__} was given; the FastState that this layer returned is allowed."
-            )
-        for given, name, wanted in zip(state, FastState._fields, self._shapes(len(x)), strict=True):
-            if check_floating(given, f"state.{name}").shape != wanted:
-                raise InvalidShape(
-                    f"state.{name}: shape {tuple(given.shape)} was given; {wanted} is allowed. A state "
-                    "goes with the layer that returned it, and with the same number of sequences."
-                )
-            if given.device != x.device:
-                raise InvalidInput(f"state.{name}: it is on {given.device}, x is on {x.device}. Move one with .to().")
-        return state
-
     def extra_repr(self) -> str:
         """Say what is not seen from the submodules."""
         law = None if self.law is None else self.law.name
         return f"rule={self.rule.name!r}, law={law!r}, heads={self.heads}, d_key={self.d_key}, d_value={self.d_value}"
-
-
-def convolved(x: Tensor, tail: Tensor, kernel: Tensor, count: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    r"""Return a causal convolution of each channel, and the inputs that the next piece needs.
-
-    .. math::  y_t = \sum_{j=0}^{w-1} κ_j \odot x_{t - w + 1 + j}
-
-    Parameters
-    ----------
-    x
-        ``(b, s, channels)``.
-    tail
-        The ``w − 1`` inputs before, ``(b, w − 1, channels)``.
-    kernel
-        ``κ (w, channels)``.
-    count
-        How many of the tokens are real, ``(b,)``, if the last ones are not.
-    """
-    s, width = x.shape[1], len(kernel)
-    whole = torch.cat([tail, x], 1)
-    y = whole[:, :s] * kernel[0]
-    for j in range(1, width):
-        y = y + whole[:, j : j + s] * kernel[j]
-    if count is None:
-        return y, whole[:, s:]
-    last = count[:, None] + torch.arange(width - 1, device=x.device)
-    return y, whole.take_along_dim(last[..., None], 1)

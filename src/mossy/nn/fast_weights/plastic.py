@@ -14,6 +14,7 @@ itself: Miconi et al. (2019), arXiv:2002.10585, section 3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
-from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
+from mossy.errors import EmptyBatch, InvalidParameter
+from mossy.nn.fast_weights.checks import check_state
 from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
 
 __all__ = ["TRACES", "PlasticCell", "PlasticRNN", "PlasticState"]
@@ -66,9 +68,9 @@ class PlasticCell(nn.Module):
     rule
         A name in ``TRACES``: ``"hebb"`` or ``"oja"``.
     rate
-        ``η`` at the start, above 0 and below 1; it is learnt.
+        ``η`` at the start, above 0 and below 1; it is learnt, as ``rate_logit = ln η/(1 − η)``.
     modulated
-        Whether the network sets the rate itself, at each step: ``η = σ(logit + m·h')`` with ``m (n,)`` learnt.
+        Whether the network sets the rate itself, at each step: ``η = σ(rate_logit + m·h')`` with ``m (n,)`` learnt.
     plastic
         False leaves the plastic part out: an ordinary recurrent cell, for comparison. It has no ``α`` and no ``η``.
     device, dtype
@@ -105,7 +107,7 @@ class PlasticCell(nn.Module):
         self.input = nn.Linear(self.d_input, n, **at)
         self.weight = nn.Parameter(torch.empty(n, n, **at))
         self.alpha = nn.Parameter(torch.empty(n, n, **at)) if plastic else None
-        self.rate = nn.Parameter(torch.empty((), **at)) if plastic else None
+        self.rate_logit = nn.Parameter(torch.empty((), **at)) if plastic else None
         self.modulation = nn.Parameter(torch.empty(n, **at)) if check_flag(modulated, "PlasticCell.modulated") else None
         if modulated and not plastic:
             raise InvalidParameter("PlasticCell.modulated: True was given with plastic=False; there is no rate to set.")
@@ -115,16 +117,17 @@ class PlasticCell(nn.Module):
         """Draw all parameters anew."""
         self.input.reset_parameters()
         nn.init.normal_(self.weight, std=0.5 * self.d_hidden**-0.5)
-        if self.alpha is not None and self.rate is not None:
+        if self.alpha is not None and self.rate_logit is not None:
             nn.init.normal_(self.alpha, std=0.1)
-            nn.init.constant_(self.rate, torch.logit(torch.tensor(self._rate)).item())
+            # In Python's floats: a rate next to 0 or 1 would be 0 or 1 in float32, and its logit infinite.
+            nn.init.constant_(self.rate_logit, math.log(self._rate) - math.log1p(-self._rate))
         if self.modulation is not None:
             nn.init.normal_(self.modulation, std=0.1)
 
-    def start(self, batch: int) -> PlasticState:
-        """Return silence and no traces, for ``batch`` sequences."""
-        n = self.d_hidden
-        return PlasticState(self.weight.new_zeros(batch, n), self.weight.new_zeros(batch, n, n))
+    def begin(self, b: int) -> PlasticState:
+        """Return the state of ``b`` sequences before their first token: silence, and no traces."""
+        b, n = check_integer(b, "PlasticCell.begin: b", 1), self.d_hidden
+        return PlasticState(self.weight.new_zeros(b, n), self.weight.new_zeros(b, n, n))
 
     def forward(self, x: Tensor, state: PlasticState | None = None) -> tuple[Tensor, PlasticState]:
         """Return ``h' (b, n)`` and the state after one step.
@@ -141,21 +144,24 @@ class PlasticCell(nn.Module):
         InvalidDtype, InvalidShape, InvalidInput, EmptyBatch
         """
         check_fits(check_shape(check_floating(x, "x"), "x", ("b", self.d_input)), "x", self.weight, "the cell")
-        return self.step(self.input(x), self.own(state, x))
+        h, after = self.step(self.input(x), self.own(state, x))
+        return h.clone(), after  # so that what is done to h in place is not done to the state
 
     def step(self, drive: Tensor, state: PlasticState) -> tuple[Tensor, PlasticState]:
         """Return ``h'`` and the state, from what the input drives the neurons with, ``W_x x + b (b, n)``; unchecked."""
         h, trace = state
         recurrent = h @ self.weight.mT
-        if self.alpha is None or self.rate is None:
+        if self.alpha is None or self.rate_logit is None:
             h = torch.tanh(drive + recurrent)
             return h, PlasticState(h, trace)
         now = torch.tanh(drive + recurrent + ((self.alpha * trace) @ h[..., None])[..., 0])
-        logit = self.rate if self.modulation is None else (self.rate + now @ self.modulation)[:, None, None]
+        logit: Tensor = self.rate_logit
+        if self.modulation is not None:
+            logit = (logit + now @ self.modulation)[:, None, None]
         return now, PlasticState(now, self._follow(trace, h, now, torch.sigmoid(logit)))
 
     def own(self, state: object, x: Tensor) -> PlasticState:
-        """Return a state if it can be of this cell, for the sequences of ``x``; the first one for None.
+        """Return a state of this cell, for the sequences of ``x``, in its dtype; the first one for None.
 
         Raises
         ------
@@ -164,22 +170,10 @@ class PlasticCell(nn.Module):
         if not len(x):
             raise EmptyBatch(f"x: shape {tuple(x.shape)} was given; at least one sequence is needed.")
         if state is None:
-            return self.start(len(x))
-        if not isinstance(state, PlasticState):
-            raise InvalidDtype(
-                f"state: {type(state).__name__} was given; the PlasticState that this cell returned is allowed."
-            )
+            return self.begin(len(x))
         n = self.d_hidden
-        wanted = ((len(x), n), (len(x), n, n))
-        for given, name, shape in zip(state, PlasticState._fields, wanted, strict=True):
-            if check_floating(given, f"state.{name}").shape != shape:
-                raise InvalidShape(
-                    f"state.{name}: shape {tuple(given.shape)} was given; {shape} is allowed. A state goes with the "
-                    "cell that returned it, and with the same number of sequences."
-                )
-            if given.device != x.device:
-                raise InvalidInput(f"state.{name}: it is on {given.device}, x is on {x.device}. Move one with .to().")
-        return state
+        given = check_state(state, PlasticState, ((len(x), n), (len(x), n, n)), x, "cell")
+        return PlasticState(*(part.to(self.weight.dtype) for part in given))
 
     def extra_repr(self) -> str:
         """Say what is not seen from the submodules."""
@@ -247,6 +241,7 @@ class PlasticRNN(nn.Module):
             raise EmptyBatch(f"x: shape {tuple(x.shape)} was given; at least one token is needed.")
         if mask is not None:
             check_mask(mask, "mask", tuple(x.shape[:2]))
+            x = x.masked_fill(~mask[..., None], 0)  # whatever padding holds, no gradient comes from it
         state, heard = cell.own(state, x), []
         for t, drive in enumerate(cell.input(x).unbind(1)):
             h, after = cell.step(drive, state)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mossy.nn.fast_weights.checks import Work, precisely, prepared
+from mossy.nn.fast_weights.checks import Work, prepared
 from mossy.nn.fast_weights.fading import Modes
 from mossy.nn.fast_weights.rules import Rule
+from mossy.nn.tensors import without_autocast
 
 __all__ = ["advance", "recurrent"]
 
@@ -25,7 +26,7 @@ def recurrent(
 ) -> tuple[Tensor, Tensor]:
     """Read and write one token after another; parameters, result and errors are those of ``chunked``."""
     work = prepared(q, k, v, rule, beta, log_decay, modes, state)
-    with precisely(q.device):
+    with without_autocast(q.device):
         state, read = work.state, []
         for t in range(q.shape[2]):
             one, state = advance(work, t, state)

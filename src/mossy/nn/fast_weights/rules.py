@@ -7,8 +7,9 @@ Every rule is a case of one law. Of the key ``k`` and the value ``v`` of a token
 ===============  ========  =====  ============================================================================
 rule             corrects  fades  source
 ===============  ========  =====  ============================================================================
-``linear``       no        no     linear attention, which is Hebb's rule: Katharopoulos et al. (2020),
-                                  arXiv:2006.16236, eq. 16–20; Schmidhuber (1992), doi:10.1162/neco.1992.4.1.131
+``linear``       no        no     linear attention without its normaliser, which is Hebb's rule: Katharopoulos et al.
+                                  (2020), arXiv:2006.16236, eq. 16–20, but for ``z``; Schmidhuber (1992),
+                                  doi:10.1162/neco.1992.4.1.131
 ``gated_linear`` no        yes    one gate a head, as in Mamba-2: Dao & Gu (2024), arXiv:2405.21060, section 2
 ``delta``        yes       no     Widrow and Hoff's rule: Schlag, Irie & Schmidhuber (2021), arXiv:2102.11174,
                                   eq. 24; in parallel: Yang et al. (2024), arXiv:2406.06484, section 3
