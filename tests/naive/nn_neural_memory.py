@@ -12,7 +12,8 @@ PHI = {
 }
 
 
-GAIN = {"gelu": 1.5335, "relu": 1.4142, "silu": 1.6765, "tanh": 1.5925}
+MEAN = {"gelu": 0.282095, "relu": 0.398942, "silu": 0.206621, "tanh": 0.0}
+GAIN = {"gelu": 1.70093, "relu": 1.71286, "silu": 1.78719, "tanh": 1.59254}
 
 
 def output(weights, x, phi):
@@ -22,7 +23,7 @@ def output(weights, x, phi):
 
 
 def features(weights, x, phi):
-    return PHI[phi](x @ weights[0]) * GAIN[phi] / weights[1].shape[0] ** 0.5
+    return (PHI[phi](x @ weights[0]) - MEAN[phi]) * GAIN[phi] / weights[1].shape[0] ** 0.5
 
 
 def shortened(x, most):

@@ -21,12 +21,31 @@ _silu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.de
 @final
 @dataclass(frozen=True)
 class Nonlinearity:
-    """``φ(z)``; ``g ∘ φ'(z)`` of ``(g, z)``; ``φ''(z)``, None for 0; ``1 / √E[φ(z)²]`` for ``z`` of N(0, 1)."""
+    """``φ(z) = f(z) − E[f(z)]`` over ``z`` of N(0, 1), so that unlike inputs have features that are near orthogonal.
 
-    of: Callable[[Tensor], Tensor]
+    Parameters
+    ----------
+    f
+        What it is called after.
+    mean
+        ``E[f(z)]``.
+    gain
+        ``1 / √E[φ(z)²]``.
+    back
+        ``g ∘ φ'(z)`` of ``(g, z)``.
+    bend
+        ``φ''(z)``; None where it is 0.
+    """
+
+    f: Callable[[Tensor], Tensor]
+    mean: float
+    gain: float
     back: Callable[[Tensor, Tensor], Tensor]
     bend: Callable[[Tensor], Tensor] | None
-    gain: float
+
+    def of(self, z: Tensor) -> Tensor:
+        """Return ``φ(z)``."""
+        return self.f(z).sub_(self.mean)
 
 
 def _gelu_bend(z: Tensor) -> Tensor:
@@ -53,8 +72,8 @@ def _tanh_bend(z: Tensor) -> Tensor:
 
 
 NONLINEARITIES: Final = {
-    "gelu": Nonlinearity(F.gelu, _gelu_back, _gelu_bend, 1.5335),
-    "relu": Nonlinearity(F.relu, _relu_back, None, 1.4142),
-    "silu": Nonlinearity(F.silu, _silu_back, _silu_bend, 1.6765),
-    "tanh": Nonlinearity(torch.tanh, _tanh_back, _tanh_bend, 1.5925),
+    "gelu": Nonlinearity(F.gelu, 0.282095, 1.70093, _gelu_back, _gelu_bend),
+    "relu": Nonlinearity(torch.relu, 0.398942, 1.71286, _relu_back, None),
+    "silu": Nonlinearity(F.silu, 0.206621, 1.78719, _silu_back, _silu_bend),
+    "tanh": Nonlinearity(torch.tanh, 0.0, 1.59254, _tanh_back, _tanh_bend),
 }
