@@ -1,7 +1,8 @@
 r"""Separations on tensors: the twins of :mod:`mossy.separation`, differentiable, on any device.
 
 Each turns evidence ``e (..., n)`` into activities ``a (..., n)``. An entry ``-inf`` is an index neuron that isn't
-there: its activity is 0. Where all are absent, all activities are 0, and so are their gradients.
+there: its activity is 0. Where all are absent, all activities are 0, and so are their gradients. NaN in one row
+touches no other.
 
 Half precision is computed in float32 and handed back in the dtype that was given.
 """
@@ -13,6 +14,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from mossy.nn.tensors import wide
 
 __all__ = ["SEPARATIONS", "TorchSeparation", "entmax", "linear", "polynomial", "softmax", "sparsemax", "winner"]
 
@@ -42,7 +45,7 @@ def sparsemax(evidence: Tensor) -> Tensor:
     with torch.no_grad():
         falling = e.clamp_min(-2.0).sort(-1, descending=True).values
         size = (1 + _places(falling) * falling > falling.cumsum(-1)).sum(-1, keepdim=True)
-        support = e >= falling.gather(-1, size - 1)
+        support = e >= falling.gather(-1, (size - 1).clamp_min(0))  # NaN leaves none
     tau = (e.masked_fill(~support, 0.0).sum(-1, keepdim=True) - 1) / support.sum(-1, keepdim=True)
     return (e - tau).clamp_min(0.0).masked_fill(absent, 0.0).to(evidence.dtype)
 
@@ -64,7 +67,7 @@ def entmax(evidence: Tensor) -> Tensor:
         spread = (falling.square().cumsum(-1) - place * mean.square()).clamp_min(0.0)
         taus = mean - ((1 - spread).clamp_min(0.0) / place).sqrt()
         size = (taus <= falling).sum(-1, keepdim=True)
-        support = half >= falling.gather(-1, size - 1)
+        support = half >= falling.gather(-1, (size - 1).clamp_min(0))  # NaN leaves none
         count = support.sum(-1, keepdim=True)
     mean = half.masked_fill(~support, 0.0).sum(-1, keepdim=True) / count
     spread = (half - mean).masked_fill(~support, 0.0).square().sum(-1, keepdim=True)
@@ -85,7 +88,7 @@ def polynomial(evidence: Tensor, power: float = POWER) -> Tensor:
 
     Krotov & Hopfield (2016), Dense Associative Memory for Pattern Recognition, arXiv:1606.01164, eq. 4.
     """
-    e = _wide(evidence).clamp_min(0.0)
+    e = evidence.to(wide(evidence.dtype)).clamp_min(0.0)
     top = e.detach().amax(-1, keepdim=True)
     raised = (e / top.where(top > 0, 1.0)).pow(power)
     return (raised / raised.sum(-1, keepdim=True).where(top > 0, 1.0)).to(evidence.dtype)
@@ -96,8 +99,8 @@ def linear(evidence: Tensor) -> Tensor:
 
     Hopfield (1982), doi:10.1073/pnas.79.8.2554.
     """
-    wide = _wide(evidence)
-    e = wide.masked_fill(wide == -math.inf, 0.0)
+    e = evidence.to(wide(evidence.dtype))
+    e = e.masked_fill(e == -math.inf, 0.0)
     total = e.abs().sum(-1, keepdim=True)
     return (e / total.where(total > 0, 1.0)).to(evidence.dtype)
 
@@ -112,13 +115,9 @@ SEPARATIONS: dict[str, TorchSeparation] = {
 }
 
 
-def _wide(evidence: Tensor) -> Tensor:
-    return evidence.float() if evidence.dtype in (torch.float16, torch.bfloat16) else evidence
-
-
 def _there(evidence: Tensor) -> tuple[Tensor, Tensor]:
     """Return finite evidence, where the absent lie out of reach of every other, and which are absent."""
-    e = _wide(evidence)
+    e = evidence.to(wide(evidence.dtype))
     absent = e == -math.inf
     return e.masked_fill(absent, torch.finfo(e.dtype).min / 4), absent
 
