@@ -1,8 +1,19 @@
+import math
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, NothingKnown, UnknownName
+from mossy.errors import (
+    EmptyBatch,
+    InvalidDtype,
+    InvalidInput,
+    InvalidParameter,
+    InvalidShape,
+    NothingKnown,
+    UnknownName,
+)
 from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
 
 
@@ -24,6 +35,16 @@ from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
         (UnknownName, lambda: Hopfield(8, similarity="cosine")),
         (InvalidParameter, lambda: Hopfield(8, similarity="euclidean", separation="linear")),
         (UnknownName, lambda: Hopfield(8, association_activation="nothing")),
+        (UnknownName, lambda: Hopfield(8, association_activation="softmax")),
+        (UnknownName, lambda: Hopfield(8, association_activation="zeros")),
+        (UnknownName, lambda: Hopfield(8, association_activation="save")),
+        (UnknownName, lambda: Hopfield(8, association_activation="sum")),
+        (UnknownName, lambda: Hopfield(8, association_activation=3)),
+        (InvalidParameter, lambda: Hopfield(8, scaling=torch.tensor([math.nan]))),
+        (InvalidParameter, lambda: Hopfield(8, scaling=torch.tensor([-1.0]))),
+        (InvalidParameter, lambda: Hopfield(8, num_heads=2, scaling=nn.Parameter(torch.tensor([1.0, math.inf])))),
+        (InvalidParameter, lambda: HopfieldLayer(None, 3)),
+        (InvalidParameter, lambda: HopfieldPooling(None)),
         (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, hidden_size=4)),
         (InvalidParameter, lambda: Hopfield(8, stored_pattern_as_static=True, concat_bias_pattern=True)),
         (InvalidParameter, lambda: Hopfield(8, stored_pattern_size=6, pattern_projection_as_connected=True)),
@@ -57,12 +78,49 @@ def test_bad_options(error, make):
         (InvalidDtype, "padding", lambda: (torch.ones(2, 3, 8), torch.zeros(2, 3))),
         (InvalidShape, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 4).bool())),
         (InvalidDtype, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 3).long())),
+        (EmptyBatch, "stored pattern", lambda: (torch.ones(0, 3, 8),)),
+        (EmptyBatch, "stored pattern", lambda: (torch.ones(2, 0, 8),)),
+        (EmptyBatch, "state pattern", lambda: ((torch.ones(2, 3, 8), torch.ones(2, 0, 8)),)),
         (InvalidInput, "meta", lambda: (torch.ones(2, 3, 8, device="meta"),)),
     ],
 )
 def test_bad_input(error, say, given):
     with pytest.raises(error, match=say):
         Hopfield(8)(*given())
+
+
+@pytest.mark.parametrize(
+    ("error", "given"), [(InvalidDtype, None), (InvalidDtype, "x"), (InvalidInput, (torch.ones(2, 3, 8),) * 3)]
+)
+def test_bad_sets_to_pool(error, given):
+    pool = HopfieldPooling(8)
+    with pytest.raises(error):
+        pool(given)
+    with pytest.raises(error):
+        pool.get_association_matrix(given)
+
+
+@pytest.mark.parametrize("layer", [HopfieldLayer(8), HopfieldPooling(8)])
+def test_nothing_is_given(layer):
+    for shape in ((0, 3, 8), (2, 0, 8), (0, 8)):
+        with pytest.raises(EmptyBatch):
+            layer(torch.ones(shape))
+    with pytest.raises(EmptyBatch):
+        Hopfield()(torch.ones(2, 3, 0))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("state_pattern_as_static", "stored_pattern_as_static", "pattern_projection_as_static"),
+        *("normalize_state_pattern", "normalize_stored_pattern", "normalize_pattern_projection"),
+        *("normalize_state_pattern_affine", "normalize_stored_pattern_affine"),
+        *("normalize_pattern_projection_affine", "stored_pattern_size", "pattern_projection_size"),
+    ],
+)
+def test_a_message_begins_with_the_argument(name):
+    with pytest.raises(InvalidParameter, match=f"^{name}:"):
+        Hopfield(8, **{name: "yes"})
 
 
 def test_bad_known():

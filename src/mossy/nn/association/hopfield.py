@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_fraction, check_integer, check_number, choose
-from mossy.errors import InvalidInput, InvalidParameter, InvalidShape, UnknownName
+from mossy.errors import EmptyBatch, InvalidInput, InvalidParameter, InvalidShape, UnknownName
 from mossy.nn.association.core import ROLES, AssociationCore
 from mossy.nn.association.masks import join
 from mossy.nn.association.projection import Projection, absorbed, normalise, project
 from mossy.nn.association.retrieval import Beta, Move, activity, read, read_unprojected, settle
-from mossy.nn.association.similarity import SHIFTED, SIMILARITIES
+from mossy.nn.association.similarity import SIMILARITIES
 from mossy.nn.separation import SEPARATIONS
 from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape, check_some
+from mossy.separation import as_separation
+from mossy.similarity import as_similarity
 
 __all__ = ["Hopfield"]
 
+NAMES = {"state": "state_pattern", "stored": "stored_pattern", "projection": "pattern_projection"}
 USUAL = 4  # reads, where the states settle after a number of steps that nobody knows
 
 Input: TypeAlias = Tensor | tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
@@ -93,7 +96,8 @@ class Hopfield(nn.Module):
         ``β``: a number above 0, or a tensor ``(num_heads,)``; an ``nn.Parameter`` is learned. ``1/√hidden_size``
         unless given; 1 without projections.
     update_steps_max
-        How many times a state is updated before it reads: 0 is attention, None is until it rests.
+        How many times a state is updated before it reads: 0 is attention, None is until it rests,
+        but at most 1,000 times.
     update_steps_eps
         A state rests when an update moves it by at most this part of its length. 0: all updates are taken.
     separation
@@ -118,7 +122,7 @@ class Hopfield(nn.Module):
     batch_first
         Whether patterns are ``(b, n, size)``, else ``(n, b, size)``.
     association_activation
-        The name of a function of torch, such as ``"relu"``, for the output.
+        The name of a function of torch that maps each entry, such as ``"relu"``, for the output.
     dropout
         The rate at which activities are dropped in training.
     input_bias
@@ -189,7 +193,7 @@ class Hopfield(nn.Module):
         self.separation = separation
         choose(SIMILARITIES, similarity, "similarity")
         self.similarity = similarity
-        if similarity in SHIFTED and separation in ("linear", "polynomial"):
+        if not (as_separation(separation).shift_invariant or as_similarity(similarity).zero_based):
             raise InvalidParameter(
                 f"separation: {separation!r} was given with {similarity!r} similarity; it needs one whose zero means "
                 "unrelated. Use similarity='dot', or separation='softmax'."
@@ -201,13 +205,15 @@ class Hopfield(nn.Module):
         self.normalize_hopfield_space = check_flag(normalize_hopfield_space, "normalize_hopfield_space")
         self.normalize_eps = check_number(normalize_eps, "normalize_eps", 0)
         self.association_activation = association_activation
-        if association_activation is not None and not callable(getattr(torch, str(association_activation), None)):
+        if association_activation is not None and not _maps_entries(association_activation):
             raise UnknownName(
-                f"association_activation: {association_activation!r} was given; the name of a function of torch is "
-                "allowed, such as 'relu' or 'tanh'."
+                f"association_activation: {association_activation!r} was given; the name of a function of torch that "
+                "maps each entry is allowed, such as 'relu' or 'tanh'."
             )
         static = (state_pattern_as_static, stored_pattern_as_static, pattern_projection_as_static)
-        self.static = {role: check_flag(flag, f"{role} as static") for role, flag in zip(ROLES, static, strict=True)}
+        self.static = {
+            role: check_flag(flag, f"{NAMES[role]}_as_static") for role, flag in zip(ROLES, static, strict=True)
+        }
         wanted = {
             "state": (normalize_state_pattern, normalize_state_pattern_affine),
             "stored": (normalize_stored_pattern, normalize_stored_pattern_affine),
@@ -225,7 +231,7 @@ class Hopfield(nn.Module):
         else:
             given = (input_size, stored_pattern_size, pattern_projection_size)
             self.sizes = {
-                role: self.input_size if size is None else check_integer(size, f"size of the {role} pattern", 1)
+                role: self.input_size if size is None else check_integer(size, f"{NAMES[role]}_size", 1)
                 for role, size in zip(ROLES, given, strict=True)
             }
             self.association_core = AssociationCore(
@@ -248,14 +254,18 @@ class Hopfield(nn.Module):
         self._set_scaling(scaling)
 
     def _norm(self, role: str, normalize: bool | None, affine: bool) -> nn.LayerNorm | None:
-        if not self.sizes or not (normalize is None or check_flag(normalize, f"normalization of the {role} pattern")):
+        if not self.sizes or not (normalize is None or check_flag(normalize, f"normalize_{NAMES[role]}")):
             return None
-        affine = check_flag(affine, f"affine normalization of the {role} pattern")
+        affine = check_flag(affine, f"normalize_{NAMES[role]}_affine")
         return nn.LayerNorm(self.sizes[role], eps=self.normalize_eps, elementwise_affine=affine)
 
     def _set_scaling(self, scaling: float | Tensor | None) -> None:
         if isinstance(scaling, Tensor):
             check_shape(check_floating(scaling, "scaling"), "scaling", (self.num_heads,))
+            if not scaling.is_meta and not bool(((scaling > 0) & scaling.isfinite()).all()):
+                raise InvalidParameter(
+                    f"scaling: {scaling.tolist()} was given; finite numbers above 0 are allowed, one for each head."
+                )
             if isinstance(scaling, nn.Parameter):
                 self.scaling = scaling
             else:
@@ -290,7 +300,7 @@ class Hopfield(nn.Module):
             tensor that is all three. Shapes are ``(b, n, size)`` and ``(b, l, size)``, or ``(n, size)`` for one set of
             patterns that the whole batch shares (as does a batch of 1; it is never copied).
         stored_pattern_padding_mask
-            ``(b, n)``, True where a stored pattern is padding.
+            ``(b, n)``, True where a stored pattern is padding, which is as if it were not there, even where it is NaN.
         association_mask
             ``(l, n)``, ``(b·num_heads, l, n)`` or ``(b, num_heads, l, n)``: True where a state may not read, or floats
             that are added to the evidence.
@@ -299,11 +309,12 @@ class Hopfield(nn.Module):
             NaN included, is neither compared nor normalised. With identity projections the known entries stay as they
             are while the state is updated, so that it is completed.
 
-        A state that may read from no pattern reads 0.
+        A state that may read from no pattern reads 0. NaN is not looked for: a state that holds it reads NaN, or 0
+        where torch's fused attention on the CPU gives that.
 
         Raises
         ------
-        InvalidInput, InvalidShape, InvalidDtype, NothingKnown
+        InvalidInput, InvalidShape, InvalidDtype, EmptyBatch, NothingKnown
         """
         asked = self._asked(input, stored_pattern_padding_mask, association_mask, known, unprojected=True)
         dropout = self.dropout if self.training else 0.0
@@ -356,6 +367,11 @@ class Hopfield(nn.Module):
         stored, state, projection, single = self._patterns(input)
         batch, length = max(len(state), len(stored)), state.shape[1]
         mask = join(padding, association, batch, self.num_heads, length, stored.shape[1])
+        if padding is not None:
+            clean = _emptied(stored, padding)
+            state = clean if state is stored else state
+            projection = clean if projection is stored else _emptied(projection, padding)
+            stored = clean
         if known is not None:
             known = self._known(known, state)
         if len(stored) == 1 and mask is None:  # all states ask the same patterns, as one set of states
@@ -386,6 +402,8 @@ class Hopfield(nn.Module):
             x = check_floating(given[place], name)
             size = self.sizes.get(role, "size")
             check_shape(x, name, ("n", size), ("b", "n", size) if self.batch_first else ("n", "b", size))
+            if not x.numel():
+                raise EmptyBatch(f"{name}: shape {tuple(x.shape)} was given, which holds nothing; give at least one.")
             found.append(x)
         stored, state, projection = found
         own = next(self.parameters(), None)
@@ -492,11 +510,13 @@ class Hopfield(nn.Module):
         hidden = core.hidden_size  # what each read costs more, against the products with the weights that are saved
         if reads * length * (size * hidden + n * (size - hidden)) >= n * size * hidden:
             return None
+        (key, offset), (value, bias) = absorbed(roles["stored"], key), absorbed(roles["projection"], value)
+        if bias is not None and self.training and self.dropout:  # a pattern that is dropped takes its bias along
+            return None
         q = roles["state"](state) if known is None else roles["state"].masked(state, known)
         x = normalise(stored, roles["stored"].norm)
         alike = projection is stored and (self.norm_stored_pattern is None) == (self.norm_pattern_projection is None)
         y = x if alike else normalise(projection, roles["projection"].norm)
-        (key, offset), (value, bias) = absorbed(roles["stored"], key), absorbed(roles["projection"], value)
         if offset is not None and bias is not None:
             bias = bias + 0 * offset.sum()  # softmax does not see it, but distributed training wants its gradient
         h = self.num_heads
@@ -524,6 +544,23 @@ class Hopfield(nn.Module):
         if self.static.get(role, False):
             return x[:, None].expand(-1, self.num_heads, -1, -1)
         return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+def _maps_entries(name: Any) -> bool:
+    """Return whether torch has a function of this name that makes of one tensor another of the same shape."""
+    if not isinstance(name, str) or not hasattr(torch.ops.aten, name):
+        return False
+    try:
+        made = getattr(torch, name)(torch.empty(2, 3, device="meta"))
+    except (AttributeError, TypeError, RuntimeError):
+        return False
+    return isinstance(made, Tensor) and made.shape == (2, 3)
+
+
+def _emptied(x: Tensor, padding: Tensor) -> Tensor:
+    """Return ``x (b | 1, n, size)`` without the NaN and inf of padding, which times an activity of 0 would be NaN."""
+    hole = padding if len(x) == len(padding) else padding.all(0, keepdim=True)
+    return torch.where(hole[..., None], torch.nan_to_num(x, 0.0, 0.0, 0.0), x)
 
 
 def _beside(x: Tensor, row: Tensor) -> Tensor:

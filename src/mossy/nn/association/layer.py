@@ -71,7 +71,7 @@ class HopfieldLayer(nn.Module):
         **options: Unpack[Options],
     ) -> None:
         super().__init__()
-        self.hopfield = Hopfield(input_size, **options)
+        self.hopfield = Hopfield(check_integer(input_size, "input_size", 1), **options)
         self.quantity = check_integer(quantity, "quantity", 1)
         shape = (1, self.quantity) if self.hopfield.batch_first else (self.quantity, 1)
         sizes = self.hopfield.sizes

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mossy.arrays import check_flag, check_integer
+from mossy.errors import InvalidInput
 from mossy.nn.association.core import SPREAD
 from mossy.nn.association.hopfield import Hopfield
 from mossy.nn.association.options import Options
@@ -43,7 +44,7 @@ class HopfieldPooling(nn.Module):
         self, input_size: int, quantity: int = 1, *, trainable: bool = True, **options: Unpack[Options]
     ) -> None:
         super().__init__()
-        self.hopfield = Hopfield(input_size, **options)
+        self.hopfield = Hopfield(check_integer(input_size, "input_size", 1), **options)
         self.quantity = check_integer(quantity, "quantity", 1)
         shape = (1, self.quantity) if self.hopfield.batch_first else (self.quantity, 1)
         states = torch.empty(*shape, self.hopfield.sizes["state"])
@@ -56,8 +57,10 @@ class HopfieldPooling(nn.Module):
         nn.init.normal_(self.pooling_weights, std=SPREAD)
 
     def _input(self, input: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        stored, projection = (input, input) if isinstance(input, Tensor) else input
-        return stored, self.pooling_weights.flatten(0, 1), projection
+        given = input if isinstance(input, tuple | list) else (input,)
+        if len(given) not in (1, 2):
+            raise InvalidInput(f"input: {len(given)} tensors were given; one, or (stored, projection) is allowed.")
+        return given[0], self.pooling_weights.flatten(0, 1), given[-1]
 
     def forward(
         self,

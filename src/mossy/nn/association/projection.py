@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mossy.nn.tensors import wide
+
 __all__ = ["Projection", "absorbed", "normalise", "project"]
 
 
@@ -42,14 +44,15 @@ class Projection:
 
     def masked(self, x: Tensor, known: Tensor) -> Tensor:
         """Return the same of the known entries alone; the norm is over them, and what is unknown counts for nothing."""
-        x = torch.where(known, x, 0.0)
+        x, dtype = torch.where(known, x, 0.0), x.dtype
         if self.norm is not None:
+            x = x.to(wide(dtype))  # squares overflow in float16
             count = known.sum(-1, keepdim=True)
             centred = torch.where(known, x - x.sum(-1, keepdim=True) / count, 0.0)
             x = centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + self.norm.eps)
             if self.norm.elementwise_affine:
                 x = torch.where(known, x * self.norm.weight + self.norm.bias, 0.0)
-        return replace(self, norm=None)(x)
+        return replace(self, norm=None)(x.to(dtype))
 
 
 def normalise(x: Tensor, norm: nn.LayerNorm | None) -> Tensor:

@@ -12,7 +12,7 @@ and settles by reading the keys themselves, ``q ← a k``, which with softmax is
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import TypeAlias
 
 import torch
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from mossy.nn.association.similarity import SIMILARITIES
 from mossy.nn.separation import SEPARATIONS
+from mossy.nn.tensors import wide, without_autocast
 
 __all__ = ["LONGEST", "Beta", "Move", "activity", "read", "read_unprojected", "settle"]
 
@@ -74,7 +75,7 @@ def read(
     q = q if isinstance(beta, float) else (q * beta).to(q.dtype)
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)
-    with nullcontext() if similarity == "dot" else _own_precision(q.device.type):
+    with nullcontext() if similarity == "dot" else without_autocast(q.device):
         out = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
     return out if out.dtype == dtype and out.shape[-1] == width else out[..., :width].to(dtype)
 
@@ -104,19 +105,12 @@ def activity(
     Half precision is multiplied in float32: a product of 300 · 300 over 64 entries is beyond float16.
     """
     dtype = q.dtype
-    with _own_precision(q.device.type):
-        if dtype in (torch.float16, torch.bfloat16):
-            q, k = q.float(), k.float()
-        q, k = SIMILARITIES[similarity](q, k, known)
-        evidence = (q * beta) @ k.to(q.dtype).transpose(-2, -1)
+    with without_autocast(q.device):
+        q, k = SIMILARITIES[similarity](q.to(wide(q.dtype)), k.to(wide(k.dtype)), known)
+        evidence = (q * beta).to(q.dtype) @ k.to(q.dtype).transpose(-2, -1)
         if mask is not None:
             evidence = evidence.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else evidence + mask
         return SEPARATIONS[separation](evidence).to(dtype)
-
-
-def _own_precision(device: str) -> AbstractContextManager[object]:
-    """Return a context without autocast, on devices that know it."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def settle(
@@ -153,8 +147,8 @@ def settle(
 @torch.no_grad()
 def _moved(old: Tensor, new: Tensor, eps: float) -> Tensor:
     """Return which states moved by more than ``eps`` of their length, ``(..., 1)``."""
-    wide = torch.float32 if new.dtype in (torch.float16, torch.bfloat16) else new.dtype
-    gap, length = (torch.linalg.vector_norm(each, dim=-1, keepdim=True, dtype=wide) for each in (new - old, new))
+    dtype = wide(new.dtype)
+    gap, length = (torch.linalg.vector_norm(each, dim=-1, keepdim=True, dtype=dtype) for each in (new - old, new))
     moved: Tensor = gap > eps * length
     return moved
 

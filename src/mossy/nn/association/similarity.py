@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["SHIFTED", "SIMILARITIES", "dot", "euclidean"]
+from mossy.nn.tensors import wide
+
+__all__ = ["SIMILARITIES", "dot", "euclidean"]
 
 
 def dot(q: Tensor, k: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -29,8 +31,7 @@ def euclidean(q: Tensor, k: Tensor, known: Tensor | None = None) -> tuple[Tensor
 
     Half precision becomes float32, where squares do not overflow.
     """
-    if q.dtype in (torch.float16, torch.bfloat16):
-        q, k = q.float(), k.float()
+    q, k = q.to(wide(q.dtype)), k.to(wide(k.dtype))
     half = -0.5 * k.square()
     if known is None:
         return F.pad(q, (0, 1), value=1.0), torch.cat([k, half.sum(-1, keepdim=True)], -1)
@@ -41,4 +42,3 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, 
     "dot": dot,
     "euclidean": euclidean,
 }
-SHIFTED = ("euclidean",)  # they leave out a constant, which linear and polynomial separation would see
