@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from material.timing import rounded
-from mossy.nn.attach import Attached, attach, distill, score, widen
-from mossy.nn.attach.mixture import TEMPERATURES, calibrated, mixture, votes
+from mossy.nn.beside import Attached, attach, distill, score, widen
+from mossy.nn.beside.mixture import TEMPERATURES, calibrated, mixture, votes
 from record import data_dir, record
 
 QUESTION = "Does a memory attached to a trained model make it better without training, and what moves into the weights?"

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mossy.nn.attach import attach, distill, widen
+from mossy.nn import attach, distill, widen
 
 KNOWN = 8  # classes that the network learns
 BATCH, RATE = 32, 2e-3

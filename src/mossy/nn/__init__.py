@@ -10,6 +10,7 @@ except ImportError as error:
     raise MissingExtra("torch", "nn") from error
 
 from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
+from mossy.nn.beside import Attached, Distilled, MixtureCalibration, attach, distill, widen
 from mossy.nn.fast_weights import FastState, FastWeights, PlasticCell, PlasticRNN, PlasticState
 from mossy.nn.intermediate import Calibration, Features, Memoized, MemoStats, features, memoize
 from mossy.nn.long_term import LongTermMemory, Recalled
@@ -17,7 +18,9 @@ from mossy.nn.neural_memory import NeuralMemory, NeuralMemoryState
 from mossy.nn.replay import Mixed, ReplayMemory, ReplaySampler, consolidate, drive
 
 __all__ = [
+    "Attached",
     "Calibration",
+    "Distilled",
     "FastState",
     "FastWeights",
     "Features",
@@ -28,6 +31,7 @@ __all__ = [
     "MemoStats",
     "Memoized",
     "Mixed",
+    "MixtureCalibration",
     "NeuralMemory",
     "NeuralMemoryState",
     "PlasticCell",
@@ -36,8 +40,11 @@ __all__ = [
     "Recalled",
     "ReplayMemory",
     "ReplaySampler",
+    "attach",
     "consolidate",
+    "distill",
     "drive",
     "features",
     "memoize",
+    "widen",
 ]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mossy.arrays import check_integer, check_number
 from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
-from mossy.nn.attach.attach import IGNORED, Attached, pair
+from mossy.nn.beside.attach import IGNORED, Attached, pair
 
 __all__ = ["Distilled", "Score", "distill", "score", "widen"]
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from tests.nn.test_attach import classifier, examples, language, random
+from tests.nn.test_beside import classifier, examples, language, random
 from torch import nn
 from torch.nn import functional as F
 
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
-from mossy.nn.attach import attach, distill, score, widen
+from mossy.nn.beside import attach, distill, score, widen
 
 
 def taught():

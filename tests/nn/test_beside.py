@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 import mossy
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, UnknownName
-from mossy.nn.attach import attach, mixture, votes
-from mossy.nn.attach.mixture import calibrated, weight_of
+from mossy.nn.beside import attach, mixture, votes
+from mossy.nn.beside.mixture import calibrated, weight_of
 
 
 def random(*shape, seed=0):

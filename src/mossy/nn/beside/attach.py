@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.memory import Memory
-from mossy.nn.attach.mixture import MOST, Calibration, calibrated, mixture, votes, weight_of
+from mossy.nn.beside.mixture import MOST, MixtureCalibration, calibrated, mixture, votes, weight_of
 from mossy.nn.tensors import check_floating
 
 __all__ = ["Attached", "attach"]
@@ -326,7 +326,7 @@ class Attached(nn.Module):
         return logits.flatten(0, -2)[wanted], keys[wanted], targets[wanted]
 
     @torch.no_grad()
-    def calibrate(self, data: Iterable[tuple[Any, Tensor]], *, adaptive: bool = True) -> Calibration:
+    def calibrate(self, data: Iterable[tuple[Any, Tensor]], *, adaptive: bool = True) -> MixtureCalibration:
         """Choose ``T`` and ``λ`` of least loss on data that was not stored; nothing is stored.
 
         Parameters

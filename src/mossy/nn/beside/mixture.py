@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["MOST", "TEMPERATURES", "Calibration", "calibrated", "mixture", "votes", "weight_of"]
+__all__ = ["MOST", "TEMPERATURES", "MixtureCalibration", "calibrated", "mixture", "votes", "weight_of"]
 
 TEMPERATURES = tuple(10.0 ** (exponent / 4) for exponent in range(-14, 3))  # in units of similarity
 MOST = 0.99  # of the weight of memory: what nobody voted for keeps a probability
@@ -61,7 +61,7 @@ def mixture(log_model: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MixtureCalibration:
     """What ``calibrate`` chose, and what it brings on the data that it was chosen on.
 
     Attributes
@@ -87,7 +87,7 @@ class Calibration:
     n: int
 
 
-def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, adaptive: bool = True) -> Calibration:
+def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, adaptive: bool = True) -> MixtureCalibration:
     r"""Return what brings the least loss.
 
     .. math::  \min_{T, a, b} \; -\sum_n \ln\bigl(λ_n\, p_\text{mem}(y_n) + (1 - λ_n)\, p_\text{model}(y_n)\bigr)
@@ -120,7 +120,7 @@ def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, adaptive: bool = Tr
         found.append((*_least(given, memory, model, adaptive), temperature))
     after, weights, temperature = min(found, key=lambda one: one[0])
     slope = float(weights[0] / scale)
-    return Calibration(
+    return MixtureCalibration(
         slope=slope,
         offset=float(weights[1]) - slope * float(centre),
         temperature=temperature,
