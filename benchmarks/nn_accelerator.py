@@ -1,8 +1,9 @@
 """How fast are the layers on an accelerator, in bfloat16, beside torch's attention and flash-linear-attention?
 
-The forward pass of Hopfield, of Hopfield with three updates, of HopfieldLayer and of the delta rule; medians of
-alternating rounds between two synchronisations. Prints a table in Markdown, and writes no result: it is for whoever has
-the device at hand. Without one it says so and ends. ``--device cpu`` runs small sizes, to see that everything runs.
+The forward pass, with modules in evaluation, of Hopfield, of Hopfield with three updates, of HopfieldLayer, and of the
+delta rule and the gated delta rule; medians of alternating rounds between two synchronisations. Prints a table in
+Markdown, and writes no result: it is for whoever has the device at hand. Without one it says so and ends.
+``--device cpu`` runs small sizes, to see that everything runs.
 
 flash-linear-attention (``pip install flash-linear-attention``, Triton) is left out where it isn't installed.
 """
@@ -24,8 +25,9 @@ from mossy.nn.fast_weights import chunked
 
 try:
     from fla.ops.delta_rule import chunk_delta_rule
+    from fla.ops.gated_delta_rule import chunk_gated_delta_rule
 except ImportError:
-    chunk_delta_rule = None
+    chunk_delta_rule = chunk_gated_delta_rule = None
 
 QUESTION = (
     "How fast are the layers on an accelerator, in bfloat16, beside torch's attention and flash-linear-attention?"
@@ -38,8 +40,8 @@ Ways = dict[str, Callable[[], object]]
 
 def hopfield(b: int, s: int, d: int, steps: int, given: dict[str, object]) -> Ways:
     x = torch.randn(b, s, d, **given)
-    layer = Hopfield(d, num_heads=HEADS, update_steps_max=steps, update_steps_eps=1e-12).to(x)
-    attention = nn.MultiheadAttention(d, HEADS, batch_first=True).to(x)
+    layer = Hopfield(d, num_heads=HEADS, update_steps_max=steps, update_steps_eps=1e-12).to(x).eval()
+    attention = nn.MultiheadAttention(d, HEADS, batch_first=True).to(x).eval()
     q = torch.randn(b, HEADS, s, d // HEADS, **given)
     fused = F.scaled_dot_product_attention
     return {
@@ -51,7 +53,7 @@ def hopfield(b: int, s: int, d: int, steps: int, given: dict[str, object]) -> Wa
 
 def lookup(b: int, s: int, d: int, quantity: int, given: dict[str, object]) -> Ways:
     x = torch.randn(b, s, d, **given)
-    layer = HopfieldLayer(d, quantity=quantity, num_heads=HEADS).to(x)
+    layer = HopfieldLayer(d, quantity=quantity, num_heads=HEADS).to(x).eval()
     q, k = torch.randn(b, HEADS, s, d // HEADS, **given), torch.randn(1, HEADS, quantity, d // HEADS, **given)
     shared = k.expand(b, -1, -1, -1)
     return {
@@ -60,18 +62,23 @@ def lookup(b: int, s: int, d: int, quantity: int, given: dict[str, object]) -> W
     }
 
 
-def delta(b: int, h: int, s: int, d: int, given: dict[str, object]) -> Ways:
+def delta(b: int, h: int, s: int, d: int, rule: str, chunk: int, given: dict[str, object]) -> Ways:
     q, k, v = (torch.randn(b, h, s, d, **given) for _ in range(3))
     k = F.normalize(k, dim=-1)
     beta = torch.rand(b, h, s, **given)
+    fall = F.logsigmoid(torch.randn(b, h, s, **given) + 4) if rule == "gated_delta" else None
     ways: Ways = {
-        "mossy": lambda: chunked(q, k, v, rule="delta", beta=beta)[0],
+        "mossy": lambda: chunked(q, k, v, rule=rule, beta=beta, log_decay=fall, chunk=chunk)[0],
         "causal scaled_dot_product_attention": lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
     if chunk_delta_rule is not None and q.device.type != "cpu":
         turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
         strength = beta.transpose(1, 2).contiguous()
-        ways["flash-linear-attention"] = lambda: chunk_delta_rule(*turned, strength)[0]
+        if fall is None:
+            ways["flash-linear-attention"] = lambda: chunk_delta_rule(*turned, strength)[0]
+        else:
+            falls = fall.float().transpose(1, 2).contiguous()
+            ways["flash-linear-attention"] = lambda: chunk_gated_delta_rule(*turned, g=falls, beta=strength)[0]
     return ways
 
 
@@ -106,12 +113,14 @@ def main() -> None:
     print(f"{device}, torch {torch.__version__}, bfloat16, {HEADS} heads, d = {d}")
     if chunk_delta_rule is None:
         print("flash-linear-attention is not installed: it is left out")
+    shape, long = f"b{b} h{HEADS} {d // HEADS} × {d // HEADS}", 8 * s
     questions: dict[str, Callable[[], Ways]] = {
         f"Hopfield b{b} s{s}": lambda: hopfield(b, s, d, 0, given),
         f"Hopfield b{b} s{s}, 3 updates": lambda: hopfield(b, s, d, 3, given),
         f"HopfieldLayer {quantity} patterns b{b} s{s}": lambda: lookup(b, s, d, quantity, given),
         f"HopfieldLayer {quantity} patterns b{many} s1": lambda: lookup(many, 1, d, quantity, given),
-        f"delta rule b{b} h{HEADS} s{s} {d // HEADS} × {d // HEADS}": lambda: delta(b, HEADS, s, d // HEADS, given),
+        f"delta rule {shape} s{s}": lambda: delta(b, HEADS, s, d // HEADS, "delta", 32, given),
+        f"gated delta rule {shape} s{long}": lambda: delta(b, HEADS, long, d // HEADS, "gated_delta", 64, given),
     }
     rows = []
     for name, make in questions.items():
