@@ -47,6 +47,8 @@ def layers(d: int, depth: int) -> dict[str, nn.Module]:
         "mossy": NeuralMemory(d, depth=depth, chunk=CHUNK),
         NEAREST: NeuralMemory(d, depth=depth, chunk=CHUNK, gradients="chunk", convolution=1),
     }
+    if depth == 2:
+        made["mossy, hidden layer half as wide"] = NeuralMemory(d, depth=2, chunk=CHUNK, expansion=2)
     try:
         from titans_pytorch import NeuralMemory as Titans
     except ImportError:

@@ -41,9 +41,10 @@ class NeuralMemory(nn.Module):
         y_t = M_t(q_t)
 
     ``θ_t`` is how much a token teaches, ``η_t`` how much of the last surprise goes on, ``α_t`` how much is forgotten:
-    forgetting leads back to ``M_0``, which is a parameter. That is the law with ``chunk=1``. A longer chunk is one
-    mini-batch: momentum and forgetting act once, at its first token and with that token's gates; gradients are those
-    at the end of the last chunk; but what a token taught is there for the very next one.
+    forgetting leads back to ``M_0``, which holds nothing: its last layer is 0, a first of two layers is a parameter.
+    That is the law with ``chunk=1``. A longer chunk is one mini-batch: momentum and forgetting act once, at its first
+    token and with that token's gates; gradients are those at the end of the last chunk; but what a token taught is
+    there for the very next one.
 
     Parameters
     ----------
@@ -56,10 +57,11 @@ class NeuralMemory(nn.Module):
     expansion
         Hidden neurons for each neuron of a head; only for ``depth=2``.
     nonlinearity
-        ``φ``: ``"gelu"``, ``"relu"``, ``"silu"`` or ``"tanh"``.
+        ``φ``: ``"gelu"``, ``"relu"``, ``"silu"`` or ``"tanh"``, less its mean over N(0, 1), which makes the features of
+        unlike keys near orthogonal.
     chunk
-        Tokens of a mini-batch. Results depend on it, with one exception: ``depth=1, gradients="token", momentum=0``.
-        Neither they nor the state depend on where a stream is cut into pieces.
+        Tokens of a mini-batch. With ``depth=1, gradients="token", momentum=0`` results depend on it by nothing but how
+        often something is forgotten: it is the delta rule. In no case do they depend on where a stream is cut.
     gradients
         ``"token"``: the error of a token counts what the earlier tokens of its chunk changed (at ``depth=2``, in the
         second layer), so that a chunk of similar tokens cannot overshoot. ``"chunk"``: it does not, as in the paper.
@@ -69,7 +71,8 @@ class NeuralMemory(nn.Module):
         The largest ``η``, below 1; at 0 there is no momentum and no state for it.
     clip
         The largest error at the chunk's start, as a root mean square over the neurons of a head; a larger one is scaled
-        down to it. Steps of the first of two layers are bounded likewise. None for no bound: the published law.
+        down to it. With two layers, steps of the first are bounded likewise, and long features teach as if they had the
+        length that is expected of them. None for no bounds: the published law.
     convolution
         Width of a short causal convolution over queries, keys and values, so that a key may come from an earlier token
         than its value; 1 for none.

@@ -94,11 +94,18 @@ def run(
     passed
         A list to which is added what the way back needs; None for no way back.
     """
-    found = []
+    found, mine = [], False  # whether what is carried was made here
     for (queries, keys, values), (rate, momentum, forget) in pieces(tokens, gates, chunk, moment.learned):
         began, held = filled(moment.learned) in (0, chunk), moment.learned
         if began:
-            moment = _begun(finished(moment), start, momentum[:, :1], forget[:, :1], own=held is not None)
+            moment = _begun(
+                finished(moment, own=mine),
+                start,
+                momentum[:, :1],
+                forget[:, :1],
+                own=held is not None,
+            )
+            mine = passed is None
         before = moment.learned
         new, by_learning = network.learn(moment.memory, before, keys, values, rate, options)
         learned = new if before is None else _joined(before, new)
@@ -127,8 +134,11 @@ def pieces(tokens: Tokens, gates: Gates, chunk: int, learned: Learned | None) ->
     return [(Tokens(*part[:3]), Gates(*part[3:])) for part in parts]
 
 
-def finished(moment: Moment) -> Moment:
-    """Sum up the chunk's outer products, which become part of the memory's weights and of its momentum."""
+def finished(moment: Moment, own: bool = False) -> Moment:
+    """Sum up the chunk's outer products, which become part of the memory's weights and of its momentum.
+
+    ``own`` allows to overwrite ``moment.carried``.
+    """
     if moment.learned is None:
         return moment
     memory, velocity = list(moment.carried), list(moment.velocity)
@@ -136,7 +146,7 @@ def finished(moment: Moment) -> Moment:
         if c is not None:
             w = memory[i]
             step = torch.bmm(x.mT, c)
-            memory[i] = step if w is None else w + step
+            memory[i] = step if w is None else (w.add_(step) if own else w + step)
             if velocity:
                 s = velocity[i]
                 step = step.clone() if w is None else step  # it is the memory as well
