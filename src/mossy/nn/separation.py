@@ -79,8 +79,9 @@ def entmax(evidence: Tensor) -> Tensor:
 def winner(evidence: Tensor) -> Tensor:
     """``a_i = 1`` for the greatest ``e_i`` (the first of equals), else 0. Its gradient is 0."""
     e, absent = _there(evidence.detach())
-    first = torch.zeros_like(e).scatter_(-1, e.argmax(-1, keepdim=True), 1.0)
-    return first.masked_fill(absent, 0.0).to(evidence.dtype)
+    first = e.argmax(-1, keepdim=True)
+    one = 1 + 0 * e.gather(-1, first)  # or NaN, which wins over all
+    return torch.zeros_like(e).scatter_(-1, first, one).masked_fill(absent, 0.0).to(evidence.dtype)
 
 
 def polynomial(evidence: Tensor, power: float = POWER) -> Tensor:
