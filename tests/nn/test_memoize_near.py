@@ -1,5 +1,7 @@
 """Near hits: within the tolerance and never beyond, and rare enough when false."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ import mossy.errors as errors
 from mossy.kernels.universal import HASHES, PAIRS, universal
 from mossy.nn.intermediate import memoize
 from mossy.nn.intermediate.calibrate import calibrated, upper_bound
-from mossy.nn.intermediate.near import LENGTH, Neighbours, distances, leaders, sketch
+from mossy.nn.intermediate.near import LENGTH, Neighbours, apart, differences, distances, leaders, sketch
 
 
 @pytest.fixture(autouse=True)
@@ -100,13 +102,51 @@ def test_the_nearest_is_that_of_a_loop():
     stored = Neighbours(x)
     for part in x.split(30):
         stored.add([bytes([row]) for row in range(len(stored.keys), len(stored.keys) + len(part))], part)
-    found = stored.find(queries, 1.5)
-    for query, key in zip(queries, found, strict=True):
+    for query, keys in zip(queries, stored.propose(queries, 1.5), strict=True):
         distances = (x - query).norm(dim=1)
-        assert key == (bytes([int(distances.argmin())]) if distances.min() <= 1.5 else None)
+        assert keys == [bytes([row]) for row in distances.argsort()[:4].tolist() if distances[row] <= 1.5]
     stored.keep(lambda key: key[0] % 2 == 0)
     assert len(stored.keys) == 100
-    assert stored.find(x[:2], 1e-6) == [b"\0", None]
+    assert stored.propose(x[:2], 1e-6) == [[b"\0"], []]
+
+
+@pytest.mark.parametrize("batch", [50, 1000])
+def test_a_difference_in_few_entries_is_seen(batch):
+    """Two entries that a sketch puts into one place with opposite signs are nothing to it."""
+    linear, x = nn.Linear(1000, 10).eval(), torch.eye(1000)
+    for tolerance in (0.0, 0.04):  # they are .0447 apart
+        module = memoize(linear, tolerance=tolerance, rows=True)
+        torch.testing.assert_close(torch.cat([module(part) for part in x.split(batch)]), linear(x))
+        assert module.stats().near_hits == 0
+    module(x + 0.01)
+    assert module.stats().near_hits > 500  # of more than four in one place not all are proposed
+
+
+def test_images_with_one_pixel_moved_are_told_apart():
+    image = (torch.rand(28, 28, generator=torch.Generator().manual_seed(0)) < 0.2).float().flatten()
+    dark, light = image.nonzero()[:, 0], (image == 0).nonzero()[:, 0]
+    x = image.repeat(300, 1)
+    for i, row in enumerate(x):
+        row[dark[i % len(dark)]], row[light[i % len(light)]] = 0, 1
+    module = memoize(nn.Identity().eval(), tolerance=0.04, rows=True)
+    for batch in x.split(20):
+        assert (module(batch) - batch).square().mean(1).sqrt().max() <= 0.04
+
+
+def test_float64_is_compared_as_such():
+    module = memoize(nn.Identity().eval(), tolerance=1e-12, rows=True)
+    x = torch.rand(3, 200, dtype=torch.float64)
+    for other in (x, x + 1e-9, torch.cat([x + 1e-6, x + 1.001e-6])):
+        assert torch.equal(module(other), other)
+    assert torch.equal(module(x + 1e-13), x)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 300), st.sampled_from([1e-9, 1e-5, 1.0]), st.integers(0, 99))
+def test_differences_are_those_of_a_loop(d, scale, seed):
+    x = 3 + torch.randn(6, d, generator=torch.Generator().manual_seed(seed)) * scale
+    true = torch.stack([apart(x.double(), row.double().expand_as(x)) for row in x])
+    np.testing.assert_allclose(differences(x), true.numpy(), rtol=1e-5, atol=1e-15)
 
 
 def test_what_is_not_finite_is_near_to_nothing():
@@ -128,8 +168,36 @@ def test_sketches_go_with_their_outputs():
         module(x)
         assert torch.equal(module(x[-1:] + 1e-4), x[-1:])
     (stored,) = module._neighbours.values()
-    assert len(stored.keys) <= 2 * module.stats().items + 64
+    assert len(stored.keys) <= 1.25 * module.stats().items + 8
     assert module.stats().bytes <= 60_000
+
+
+@pytest.mark.parametrize("others", [1, 200])
+def test_all_that_is_held_is_within_the_budget(others):
+    class Step(nn.Module):
+        def forward(self, x, step):
+            return x[:, :2] * step, "note" * 1000
+
+    module = memoize(Step().eval(), "1 MB", tolerance=1e-6, rows=True)
+    for i in range(250):
+        module(torch.randn(2, 200), i % others)
+    entries = [module._cache.peek(key) for key in module._cache]
+    held = sum(entry.vector.untyped_storage().nbytes() + 8 + 4000 for entry in entries)
+    held += sum(one.nbytes + 700 for one in module._neighbours.values())
+    assert 100 < module.stats().items < 200
+    assert held <= module.stats().bytes <= 1_000_000
+
+
+def test_near_ones_stored_in_inference_mode_serve_outside():
+    module = memoize(nn.Identity().eval(), tolerance=0.1, rows=True)
+    x = torch.randn(3, 200)
+    with torch.inference_mode():
+        module(x)
+    module(torch.randn(70, 200) + 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        module(x)
+        assert torch.equal(module(x + 0.01), x)
+    assert torch.equal(module(x - 0.01), x)
 
 
 def test_changed_weights_drop_near_ones_too():
@@ -164,6 +232,26 @@ def test_embed_says_what_is_near():
         memoize(nn.Identity().eval(), tolerance=0.1, rows=True, embed=lambda x: x[:1])(x)
 
 
+def test_embed_may_be_a_module():
+    embed, inner = nn.Linear(4, 2).eval(), nn.Linear(4, 3).eval()
+    module = memoize(inner, tolerance=0.01, rows=True, embed=embed)
+    assert list(module.state_dict()) == ["weight", "bias"]
+    assert len(list(module.parameters())) == 2
+    module.load_state_dict(inner.state_dict())
+    embed.weight.copy_(torch.eye(2, 4))
+    x = torch.randn(3, 4)
+    module(x)
+    other = x + torch.tensor([0.0, 0, 5, 5])
+    torch.testing.assert_close(module(other), inner(x))
+    embed.weight.copy_(torch.eye(4)[2:])
+    torch.testing.assert_close(module(other), inner(other))
+    assert module.stats().invalidations == 1
+    assert copy.deepcopy(module).embed is not embed
+    embed.train()
+    module(x)
+    assert module.stats().passed == {"training": 1}
+
+
 def test_near_needs_one_tensor_of_floats():
     for wrong in ((torch.zeros(2, dtype=torch.int64),), (torch.zeros(2), torch.zeros(2))):
         with pytest.raises(errors.InvalidDtype, match="tolerance=None"):
@@ -193,6 +281,25 @@ def test_rows_near_to_one_near_a_border_are_computed():
     assert torch.equal(found[2], found[0])
     assert (module.stats().near_hits, module.stats().misses) == (1, 4)
     assert torch.equal(module(x), torch.cat([Round()(x[:2]), found[2:3], Round()(x[3:])]))
+
+
+def test_each_row_has_its_output_when_a_margin_computes_some_again():
+    linear = nn.Linear(4, 3).eval()
+    module = memoize(linear, tolerance=0.1, margin=100.0, rows=True)
+    a = torch.rand(1, 4)
+    x = torch.cat([a, a + 0.01, torch.rand(1, 4) + 5])
+    for _ in range(2):
+        torch.testing.assert_close(module(x), linear(x))
+    assert (module.stats().hits, module.stats().near_hits, module.stats().misses) == (3, 0, 3)
+
+
+def test_what_stood_under_another_margin_stands_no_more():
+    module = memoize(Round().eval(), tolerance=0.2, rows=True)
+    module(torch.tensor([[3.4], [7.0]]))
+    module.margin = 0.5
+    x = torch.tensor([[3.55], [7.1]])
+    assert torch.equal(module(x), Round()(x))
+    assert torch.equal(module(torch.tensor([[7.15]])), Round()(x[1:]))
 
 
 def test_a_margin_lets_a_calibration_meet_a_lower_rate():
@@ -281,6 +388,23 @@ def test_calibration_says_what_is_wrong():
 class Nothing(nn.Module):
     def forward(self, x):
         return 3
+
+
+def test_calibration_of_other_shapes_is_refused():
+    for d in (1, 0):
+        module = memoize(nn.Linear(2, 1).eval() if d else Given(lambda x: x.sum(1)).eval(), rows=True)
+        with pytest.raises(errors.InvalidShape, match="classes"):
+            module.calibrate(torch.randn(50, 2))
+        with pytest.raises(errors.InvalidInput, match="higher rate"):
+            module.calibrate(torch.randn(50, 2), differs=0.5)
+    with pytest.raises(errors.InvalidShape, match="one shape"):
+        memoize(nn.Identity().eval(), rows=True).calibrate([torch.randn(2, 8), torch.randn(2, 9)])
+
+
+class Given(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
 
 
 def test_all_near_but_one():

@@ -12,14 +12,13 @@ except ImportError as error:
 from mossy.nn.association import Hopfield, HopfieldLayer, HopfieldPooling
 from mossy.nn.beside import Attached, Distilled, MixtureCalibration, attach, distill, widen
 from mossy.nn.fast_weights import FastState, FastWeights, PlasticCell, PlasticRNN, PlasticState
-from mossy.nn.intermediate import Calibration, Features, Memoized, MemoStats, features, memoize
+from mossy.nn.intermediate import Features, Memoized, MemoStats, ToleranceCalibration, features, memoize
 from mossy.nn.long_term import LongTermMemory, Recalled
 from mossy.nn.neural_memory import NeuralMemory, NeuralMemoryState
 from mossy.nn.replay import Mixed, ReplayMemory, ReplaySampler, consolidate, drive
 
 __all__ = [
     "Attached",
-    "Calibration",
     "Distilled",
     "FastState",
     "FastWeights",
@@ -40,6 +39,7 @@ __all__ = [
     "Recalled",
     "ReplayMemory",
     "ReplaySampler",
+    "ToleranceCalibration",
     "attach",
     "consolidate",
     "distill",

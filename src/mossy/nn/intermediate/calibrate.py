@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from mossy.arrays import check_number, choose
-from mossy.errors import InvalidInput
-from mossy.nn.intermediate.near import distances, leaders
+from mossy.errors import InvalidInput, InvalidShape
+from mossy.nn.intermediate.near import differences, leaders
 from mossy.nn.tensors import check_shape
 
-__all__ = ["Calibration", "as_differs", "calibrated", "margins", "upper_bound"]
+__all__ = ["ToleranceCalibration", "as_differs", "calibrated", "margins", "upper_bound"]
 
 Differs = Callable[[Tensor, Tensor], Tensor]
 
@@ -27,7 +27,7 @@ UNSURE = (0.05, 0.1, 0.2, 0.4)  # parts of the outputs that do not stand for oth
 
 @final
 @dataclass(frozen=True)
-class Calibration:
+class ToleranceCalibration:
     """What a calibration found.
 
     Attributes
@@ -84,8 +84,8 @@ def margins(outputs: Tensor) -> Tensor:
 
 
 def calibrated(
-    sketches: Tensor, outputs: Tensor, differs: Differs, rate: float, confidence: float, by_margin: bool
-) -> Calibration:
+    inputs: Tensor, outputs: Tensor, differs: Differs, rate: float, confidence: float, by_margin: bool
+) -> ToleranceCalibration:
     """Return the tolerance and margin with the most near hits whose bound is at most ``rate``.
 
     20 tolerances are tried, each with 5 margins (0 and such that 5, 10, 20 and 40 % of the outputs do not stand for
@@ -94,23 +94,30 @@ def calibrated(
 
     Parameters
     ----------
-    sketches, outputs
-        ``(n, k)`` and ``(n, ...)``, of inputs that are all different.
+    inputs, outputs
+        ``(n, d)`` and ``(n, ...)``, of inputs that are all different.
 
     Raises
     ------
     InvalidInput
         There is none. Then more inputs, or a higher rate, are needed.
+    InvalidShape
+        Margins are asked for, and outputs have no classes.
     """
-    finite = sketches.isfinite().all(1)
-    sketches, outputs = sketches[finite], outputs[finite]  # the others are near to nothing
-    apart = distances(sketches)
+    if by_margin and (outputs.dim() < 2 or outputs.shape[-1] < 2):
+        raise InvalidShape(
+            f"Memoized.calibrate: the module returned shape {tuple(outputs.shape)}; (n, ..., k) of k ≥ 2 classes is "
+            "allowed with differs='argmax'. Give a number, such as differs=0.1, or a function."
+        )
+    finite = inputs.isfinite().all(1)
+    inputs, outputs = inputs[finite], outputs[finite]  # the others are near to nothing
+    apart = differences(inputs)
     nearest = np.array([row[:i].min() for i, row in enumerate(apart) if i])
     sure = margins(outputs).cpu().numpy()
     least = [0.0, *np.quantile(sure, UNSURE).tolist()] if by_margin and len(sure) else [0.0]
     each = 1 - (1 - confidence) / (CANDIDATES * len(least))
     fewest = math.ceil(math.log1p(-each) / math.log1p(-rate))  # near hits without a false one
-    best: Calibration | None = None
+    best: ToleranceCalibration | None = None
     candidates = np.quantile(nearest, np.linspace(1 / CANDIDATES, 1, CANDIDATES)).tolist() if len(nearest) else []
     most = 0
     for tolerance, margin in itertools.product(candidates, least):
@@ -122,11 +129,11 @@ def calibrated(
         false = int(differs(outputs[new], outputs[[first[i] for i in new]]).sum())
         bound = upper_bound(false, len(new), each)
         if bound <= rate:
-            best = Calibration(tolerance, margin, len(new), false, bound, rate, confidence)
+            best = ToleranceCalibration(tolerance, margin, len(new), false, bound, rate, confidence)
     if best is None:
         raise InvalidInput(
             f"Memoized.calibrate: no tolerance has at most {rate:g} false hits with confidence {confidence:g} on "
-            f"{len(sketches)} different inputs, of which up to {most} were near to another; at least {fewest} near "
+            f"{len(inputs)} different inputs, of which up to {most} were near to another; at least {fewest} near "
             "hits are needed, none of them false. Give more inputs as they come, repeats included, or a higher rate."
         )
     return best

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
 from mossy.nn.intermediate.fingerprint import combine, digests, encode
@@ -150,8 +152,8 @@ def copied(output: Output) -> Output:
 
 
 def size(output: Output) -> int:
-    """Return the bytes of the tensors of an output."""
-    return sum(leaf.numel() * leaf.element_size() for leaf in output[0] if isinstance(leaf, Tensor))
+    """Return the bytes of the tensors and plain values of an output."""
+    return sum(leaf.nbytes if isinstance(leaf, Tensor) else sys.getsizeof(leaf) for leaf in output[0])
 
 
 def check_alike(together: Output, alone: Output) -> None:
@@ -185,6 +187,20 @@ def first_tensor(output: Any, rows: bool) -> Tensor:
     raise InvalidInput(
         f"memoize: the module returned {type(output).__name__} without a tensor; it has none to compare."
     )
+
+
+def is_dual(tensors: Iterable[Tensor]) -> bool:
+    """Say whether a tensor carries a tangent: forward-mode derivatives are asked for, also under ``no_grad``."""
+    if forward_ad._current_level < 0:  # asked first, since there may be many tensors
+        return False
+    return any(forward_ad.unpack_dual(one).tangent is not None for one in tensors)  # type: ignore[no-untyped-call]
+
+
+def is_wrapped(tensors: Iterable[Tensor]) -> bool:
+    """Say whether a tensor is one of a transform of ``torch.func``, which has no bytes of its own."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return False
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
 
 
 def random_state(tensors: Sequence[Tensor]) -> list[bytes]:

@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
@@ -17,19 +17,33 @@ from torch.nn.parameter import is_lazy
 from mossy.arrays import as_bytes, check_flag, check_number, choose
 from mossy.cache import Cache
 from mossy.errors import EmptyBatch, FullMemory, InvalidInput, InvalidParameter, InvalidShape
-from mossy.nn.intermediate.calibrate import Calibration, Differs, as_differs, calibrated, margins
-from mossy.nn.intermediate.call import Call, Output, check_alike, copied, first_tensor, join, random_state, size, split
+from mossy.nn.intermediate.calibrate import Differs, ToleranceCalibration, as_differs, calibrated, margins
+from mossy.nn.intermediate.call import (
+    Call,
+    Output,
+    check_alike,
+    copied,
+    first_tensor,
+    is_dual,
+    is_wrapped,
+    join,
+    random_state,
+    size,
+    split,
+)
 from mossy.nn.intermediate.fingerprint import combine
-from mossy.nn.intermediate.near import Neighbours, distances, leaders, sketch
+from mossy.nn.intermediate.near import REACH, Neighbours, apart, distances, leaders, sketch
 from mossy.nn.intermediate.statistics import MemoStats
 from mossy.nn.intermediate.weights import Watch, counted, parts_of, weights_of
-from mossy.nn.tensors import check_floating
+from mossy.nn.tensors import check_floating, without_autocast
 
 __all__ = ["Memoized", "memoize"]
 
 GRADIENTS = {"pass": False, "refuse": True}
 WEIGHTS = {"sample": False, "bytes": True}
 ITEM = 600  # bytes of an output's objects beside its entries, about
+NEAR = 1000  # bytes of the objects that keep an input for near ones, about
+ROOM = 1.6  # sketches that are held for each that is needed, at most: a quarter is spare, a quarter of those outdated
 AT_ONCE = 256  # rows that are computed together in a calibration
 
 
@@ -55,11 +69,27 @@ def memoize(
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One output, and how long the module took for it."""
+    """One output, how long the module took for it, and the vector of its input, if it may stand for near ones."""
 
     output: Output
     seconds: float
     nbytes: int
+    vector: Tensor | None
+
+
+@dataclass(slots=True)
+class _Looked:
+    """What was found for the rows of a call, and what is missing."""
+
+    keys: list[bytes]  # of each row
+    places: dict[bytes, int]  # of the first of equal rows
+    held: dict[bytes, _Entry]
+    missing: list[bytes]
+    near: int = 0  # how many are answered by near ones
+    shared: dict[bytes, bytes] = field(default_factory=dict)  # rows near to another of this call, which is computed
+    about: bytes = b""  # all that rows near to each other have in common
+    vectors: dict[bytes, Tensor] = field(default_factory=dict)  # of missing rows, and of those that are shared
+    sketches: dict[bytes, Tensor] = field(default_factory=dict)
 
 
 @final
@@ -84,12 +114,13 @@ class Memoized(nn.Module):
         Computes outputs from tensors and plain values, in tuples, lists, dicts and dataclasses; returns the like.
         It is held as ``.module``; ``state_dict`` has the names of the bare module.
     budget
-        Bytes of all outputs held, overheads included: an integer or a string such as ``"256 MB"``. They stay on the
-        device on which they were computed.
+        Bytes of all that is held, overheads included: an integer or a string such as ``"256 MB"``. Outputs stay on
+        the device on which they were computed.
     tolerance
         None: equal inputs only. A number: the r.m.s. difference per entry up to which an input, the only tensor
-        argument and one of floats, stands for another (``mossy.nn.intermediate.near.sketch``). ``calibrate`` chooses
-        it from data.
+        argument and one of floats, stands for another. Inputs are held then too, and compared entry by entry; which
+        of them are compared, short vectors propose (``mossy.nn.intermediate.near.sketch``). ``calibrate`` chooses it
+        from data.
     margin
         An output stands for near inputs only if its greatest entry (of the last axis of its first tensor) exceeds the
         next by as much: near a border between classes a small change of the input is enough for another class.
@@ -98,14 +129,16 @@ class Memoized(nn.Module):
         row is looked up for itself, and the rows that are missing are computed in one smaller batch. Its outputs are
         those of the whole batch up to rounding. That rows are independent is tried on the first batch.
     gradients
-        What is done if gradients are asked for (grad mode is on, and an argument or a weight requires grad):
+        What is done if gradients are asked for (grad mode is on, and an argument or a weight requires grad; or one
+        carries a tangent of forward mode):
         ``"pass"`` computes as if there were no cache, ``"refuse"`` raises.
     weights
         How changed weights are noticed, at each call: ``"sample"`` by PyTorch's own counts, addresses, and 64 entries
         of each tensor; ``"bytes"`` by all their bytes, so that also a write through ``.data`` to a single entry is
         seen, for the time that it takes to read them all. All outputs are dropped then.
     embed
-        Returns vectors ``(n, ...)`` whose distances say how near inputs ``(n, ...)`` are. None: the inputs.
+        Returns vectors ``(n, ...)`` whose differences say how near inputs ``(n, ...)`` are. None: the inputs. A module
+        is watched as ``module`` is, and is no part of this one: it is neither moved nor saved with it.
 
     Raises
     ------
@@ -150,7 +183,7 @@ class Memoized(nn.Module):
         self.rows = check_flag(rows, "memoize.rows")
         self.refuse = choose(GRADIENTS, gradients, "memoize.gradients")
         self.whole = choose(WEIGHTS, weights, "memoize.weights")
-        self.embed = embed
+        self._embed = (embed,)  # in a tuple, since a module would become a part, with weights in the state dict
         self._begin()
         self.register_state_dict_post_hook(_without_prefix)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_with_prefix)  # type: ignore[no-untyped-call]
@@ -158,6 +191,8 @@ class Memoized(nn.Module):
     def _begin(self) -> None:
         self._cache: Cache[bytes, _Entry] = Cache(self.budget, sizeof=lambda entry: entry.nbytes)
         self._neighbours: dict[bytes, Neighbours] = {}
+        self._sketched = 0  # rows in all of them
+        self._stood_under = self.margin  # when they were stored
         self._watch = Watch(self.whole)
         self._epoch = 0  # of the weights
         self._independent = False
@@ -181,67 +216,82 @@ class Memoized(nn.Module):
             with self._alone():
                 self._passed[reason] += 1
             return self.module(*args, **kwargs)
+        at = self._found(call)
+        answer, whole, seconds = None, False, 0.0
+        outputs = {key: entry.output for key, entry in at.held.items()}
+        if at.missing:
+            answer, whole, fresh, seconds, reason = self._computed(call, at, epoch)
+            outputs |= fresh
+        if reason and not whole:  # what is not to be kept is not to be shared either
+            began = time.perf_counter()
+            answer = self.module(*args, **kwargs)
+            seconds += time.perf_counter() - began
+        elif not whole:
+            answer = join([outputs[key] for key in at.keys], self.rows)
+        with self._alone():
+            self._passed.update([reason] if reason else [])
+            self._seconds["spent"] += time.perf_counter() - start - seconds
+            if whole or not reason:
+                self._counted(at, seconds)
+        return answer
+
+    def _counted(self, at: _Looked, seconds: float) -> None:
+        misses, shared = len(at.missing), len(at.shared)
+        near = at.near + shared
+        self._counts.update(hits=len(at.keys) - misses - near, near_hits=near, misses=misses)
+        self._seconds["saved"] += sum(entry.seconds for entry in at.held.values()) + shared * seconds / max(misses, 1)
+
+    def _found(self, call: Call) -> _Looked:
+        """Look for the rows of a call, and for near ones."""
         about = call.about()
         keys = call.keys(about)
-        places: dict[bytes, int] = {}  # of the first of equal rows
+        places: dict[bytes, int] = {}
         for place, key in enumerate(keys):
             places.setdefault(key, place)
-        found: dict[bytes, _Entry] = {key: entry for key in places if (entry := self._cache.get(key)) is not None}
-        missing = [key for key in places if key not in found]
-        near, vectors = 0, dict[bytes, Tensor]()
-        shared: dict[bytes, bytes] = {}  # rows that are near to another row of this batch, which is computed
-        if missing and self.tolerance is not None:
-            floats = call.the_floats()
-            about = combine(about, f"{floats.shape[1:]},{floats.dtype},{floats.device}".encode())
-            sketches = self._sketches(floats[[places[key] for key in missing]])
-            beside = self._near(about, missing, sketches)
-            found |= beside
-            far = [row for row, key in enumerate(missing) if key not in beside]
-            asked = [missing[row] for row in far]
-            vectors = dict(zip(asked, sketches[far], strict=True))
-            led = leaders(distances(sketches[far]), self.tolerance)
-            shared = {asked[row]: asked[first] for row, first in enumerate(led) if row != first}
-            near = len(beside)
-            missing = [key for key in asked if key not in shared]
-        answer: Any = None
-        seconds, outputs = 0.0, {key: entry.output for key, entry in found.items()}
-        if missing:
-            answer, fresh, seconds, reason = self._compute(call, [places[key] for key in missing], epoch)
-            outputs |= zip(missing, fresh, strict=True)
-            unsure = {key for key, sure in zip(missing, self._sure(fresh) if shared else [], strict=False) if not sure}
-            alone = [key for key, first in shared.items() if first in unsure]
-            if alone and not reason:
-                _, more, took, reason = self._compute(call, [places[key] for key in alone], epoch)
-                shared = {key: first for key, first in shared.items() if first not in unsure}
-                missing, fresh, seconds = missing + alone, fresh + more, seconds + took
-                outputs |= zip(alone, more, strict=True)
-            outputs |= {key: outputs[first] for key, first in shared.items()}
-            near += len(shared)
-            if not reason:
-                self._store(about, missing, fresh, vectors, seconds, epoch)
-        if reason and len(missing) < len(keys):
-            answer = self.module(*args, **kwargs)  # what is not to be kept is not to be shared either
-        elif len(missing) < len(keys):
-            answer = join([outputs[key] for key in keys], self.rows)
-        with self._alone():
-            self._counts.update(hits=len(keys) - len(missing) - near, near_hits=near, misses=len(missing))
-            self._passed.update([reason] if reason else [])
-            self._seconds["saved"] += sum(entry.seconds for entry in found.values())
-            self._seconds["saved"] += len(shared) * seconds / max(len(missing), 1)
-            self._seconds["spent"] += time.perf_counter() - start - seconds
-        return answer
+        held = {key: entry for key in places if (entry := self._cache.get(key)) is not None}
+        at = _Looked(keys, places, held, [key for key in places if key not in held])
+        if at.missing and self.tolerance is not None:
+            self._found_near(call, at, about, self.tolerance)
+        return at
+
+    def _found_near(self, call: Call, at: _Looked, about: bytes, tolerance: float) -> None:
+        """Look for stored rows near to those that are missing, and for rows near to each other among the rest."""
+        floats = call.the_floats()
+        vectors = self._vectors(floats[[at.places[key] for key in at.missing]])
+        about_vectors = f"{floats.shape[1:]},{floats.dtype},{floats.device},{vectors.shape[1:]},{vectors.dtype}"
+        at.about = combine(about, about_vectors.encode())
+        with torch.no_grad(), without_autocast(vectors.device):
+            sketches = sketch(vectors)
+            beside = self._near(at, vectors, sketches, tolerance)
+            far = [row for row, key in enumerate(at.missing) if key not in beside]
+            asked, vectors, sketches = [at.missing[row] for row in far], vectors[far], sketches[far]
+            led = leaders(distances(sketches), tolerance)
+            rows = [row for row, first in enumerate(led) if row != first]
+            close = (apart(vectors[rows], vectors[[led[row] for row in rows]]) <= tolerance).tolist()
+        at.held |= beside
+        at.near = len(beside)
+        at.shared = {asked[row]: asked[led[row]] for row, fine in zip(rows, close, strict=True) if fine}
+        at.missing = [key for key in asked if key not in at.shared]
+        at.vectors = dict(zip(asked, vectors, strict=True))
+        at.sketches = dict(zip(asked, sketches, strict=True))
 
     def _look(self, call: Call) -> tuple[str, int]:
         """Return why this call passes, or an empty text, and the epoch of the weights."""
         parts = parts_of(self.module)
         weights = weights_of(parts)
-        if torch.is_grad_enabled() and any(one.requires_grad for one in (*call.tensors, *weights)):
+        given = (*call.tensors, *weights)
+        if is_dual(given) or (torch.is_grad_enabled() and any(one.requires_grad for one in given)):
             if self.refuse:
                 raise InvalidInput(
                     "memoize: gradients were asked for, and gradients='refuse'. Call it under torch.no_grad(), freeze "
                     "the module with module.requires_grad_(False), or allow gradients='pass'."
                 )
             return "gradients", 0
+        if is_wrapped(given):
+            return "transforms", 0
+        if isinstance(self.embed, nn.Module):
+            beside = parts_of(self.embed)
+            parts, weights = parts + beside, weights + weights_of(beside)
         if any(part.training for part in parts):
             return "training", 0
         if not call.n:
@@ -253,6 +303,27 @@ class Memoized(nn.Module):
                 self._drop()
                 self._counts["invalidations"] += 1
             return "", self._epoch
+
+    def _computed(self, call: Call, at: _Looked, epoch: int) -> tuple[Any, bool, dict[bytes, Output], float, str]:
+        """Compute and keep what is missing.
+
+        Returns what the module returned, whether that is the whole answer, outputs by key, the module's seconds, and
+        why nothing was kept.
+        """
+        whole = len(at.missing) == len(at.keys)
+        answer, fresh, seconds, reason = self._compute(call, [at.places[key] for key in at.missing], epoch)
+        sure = self._sure(fresh) if at.shared else []
+        unsure = {key for key, fine in zip(at.missing, sure, strict=False) if not fine}
+        alone = [key for key, first in at.shared.items() if first in unsure]
+        if alone and not reason:
+            _, more, took, reason = self._compute(call, [at.places[key] for key in alone], epoch)
+            at.shared = {key: first for key, first in at.shared.items() if first not in unsure}
+            at.missing, fresh, seconds = at.missing + alone, fresh + more, seconds + took
+        outputs = dict(zip(at.missing, fresh, strict=True))
+        outputs |= {key: outputs[first] for key, first in at.shared.items()}
+        if not reason:
+            self._store(at, fresh, seconds, epoch)
+        return answer, whole, outputs, seconds, reason
 
     def _compute(self, call: Call, rows: list[int], epoch: int) -> tuple[Any, list[Output], float, str]:
         """Return what the module returns for these rows, whole and row by row, its seconds, and why not to keep it."""
@@ -274,31 +345,31 @@ class Memoized(nn.Module):
             self._independent = True
         return answer, outputs, seconds, ""
 
-    def _store(
-        self,
-        about: bytes,
-        keys: list[bytes],
-        fresh: list[Output],
-        vectors: Mapping[bytes, Tensor],
-        seconds: float,
-        epoch: int,
-    ) -> None:
+    def _store(self, at: _Looked, fresh: list[Output], seconds: float, epoch: int) -> None:
         """Keep copies of outputs, unless the weights were changed since."""
-        beside = ITEM + 4 * len(vectors[keys[0]]) if vectors else 0
-        entries = [_Entry(copied(output), seconds / len(keys), size(output) + ITEM + beside) for output in fresh]
+        entries = []
+        for key, output in zip(at.missing, fresh, strict=True):
+            nbytes, vector = size(output) + ITEM, at.vectors.get(key)
+            if vector is not None:
+                vector = vector.clone()
+                nbytes += NEAR + vector.nbytes + int(ROOM * at.sketches[key].nbytes)
+            entries.append(_Entry(copied(output), seconds / len(fresh), nbytes, vector))
         with self._alone():
             if epoch != self._epoch:
                 return
-            for key, entry in zip(keys, entries, strict=True):
+            kept = []
+            for key, entry, sure in zip(at.missing, entries, self._sure(fresh), strict=True):
                 try:
                     self._cache[key] = entry
                 except FullMemory:
                     self._passed["large"] += 1
-            sure = [key for key, sure in zip(keys, self._sure(fresh), strict=True) if sure] if vectors else []
-            if sure:
-                sketches = torch.stack([vectors[key] for key in sure])
-                self._neighbours.setdefault(about, Neighbours(sketches)).add(sure, sketches)
-                self._tidy()
+                else:
+                    kept += [key] if sure and entry.vector is not None else []
+            if kept:
+                sketches = torch.stack([at.sketches[key] for key in kept])
+                self._beside().setdefault(at.about, Neighbours(sketches)).add(kept, sketches)
+                self._sketched += len(kept)
+            self._tidy()
 
     # --- near inputs -----------------------------------------------------------------------------
     def _sure(self, outputs: list[Output]) -> list[bool]:
@@ -309,37 +380,57 @@ class Memoized(nn.Module):
         stacked = torch.stack(firsts if self.rows else [first[None] for first in firsts])
         return (margins(stacked) >= self.margin).tolist()
 
-    def _sketches(self, given: Tensor) -> Tensor:
-        """Return what says how near rows ``(n, ...)`` are."""
+    @property
+    def embed(self) -> Callable[[Tensor], Tensor] | None:
+        """What returns the vectors that are compared."""
+        return self._embed[0]
+
+    def _vectors(self, given: Tensor) -> Tensor:
+        """Return vectors ``(n, d)`` whose differences say how near rows ``(n, ...)`` are."""
         if self.embed is None:
-            return sketch(given)
+            return given.detach().reshape(len(given), -1)
         with torch.no_grad():
             vectors = check_floating(self.embed(given if self.rows else given[0]), "memoize.embed")
         if not self.rows:
             vectors = vectors[None]
-        if len(vectors) != len(given):
+        if not vectors.dim() or len(vectors) != len(given):
             raise InvalidShape(
                 f"memoize.embed: it returned shape {tuple(vectors.shape)} for {len(given)} rows; ({len(given)}, ...) "
                 "is allowed."
             )
-        return sketch(vectors)
+        return vectors.reshape(len(vectors), -1)
 
-    def _near(self, about: bytes, keys: list[bytes], sketches: Tensor) -> dict[bytes, _Entry]:
-        """Return what is held of an input near to each of ``keys``, where there is one."""
+    def _near(self, at: _Looked, vectors: Tensor, sketches: Tensor, tolerance: float) -> dict[bytes, _Entry]:
+        """Return what is held of the nearest input to each that is missing, where one is near enough."""
         with self._alone():
-            stored = self._neighbours.get(about)
-            if stored is None or self.tolerance is None:
-                return {}
-            nearest = stored.find(sketches, self.tolerance)
-        asked = {key: self._cache.get(near) for key, near in zip(keys, nearest, strict=True) if near is not None}
-        return {key: entry for key, entry in asked.items() if entry is not None}
+            stored = self._beside().get(at.about)
+            proposed = [] if stored is None else stored.propose(sketches, REACH * tolerance)
+        nearest = dict[bytes, tuple[float, bytes]]()
+        for rank in range(max(map(len, proposed), default=0)):
+            asked = [(row, keys[rank]) for row, keys in enumerate(proposed) if len(keys) > rank]
+            held = [(row, near, entry.vector) for row, near in asked if (entry := self._cache.peek(near)) is not None]
+            rows = [row for row, _, vector in held if vector is not None]
+            if rows:
+                others = torch.stack([vector for _, _, vector in held if vector is not None])
+                for (row, near, _), far in zip(held, apart(vectors[rows], others).tolist(), strict=True):
+                    if far <= min(tolerance, nearest.get(at.missing[row], (torch.inf, b""))[0]):
+                        nearest[at.missing[row]] = far, near
+        found = {key: self._cache.get(near) for key, (_, near) in nearest.items()}
+        return {key: entry for key, entry in found.items() if entry is not None}
+
+    def _beside(self) -> dict[bytes, Neighbours]:
+        """Return what is held of inputs that may stand for others; none, if that was said of another margin."""
+        if self._stood_under != self.margin:
+            self._stood_under, self._neighbours, self._sketched = self.margin, {}, 0
+        return self._neighbours
 
     def _tidy(self) -> None:
-        """Leave out sketches of outputs that are gone, when they may be half of all."""
-        if sum(len(one.keys) for one in self._neighbours.values()) > 2 * len(self._cache) + 64:
+        """Leave out sketches of outputs that are gone, when they may be a quarter of those held."""
+        if self._sketched > 1.25 * len(self._cache) + 8:
             for one in self._neighbours.values():
                 one.keep(self._cache.__contains__)
             self._neighbours = {about: one for about, one in self._neighbours.items() if one.keys}
+            self._sketched = sum(len(one.keys) for one in self._neighbours.values())
 
     def calibrate(
         self,
@@ -348,7 +439,7 @@ class Memoized(nn.Module):
         rate: float = 0.01,
         differs: str | float | Differs = "argmax",
         confidence: float = 0.95,
-    ) -> Calibration:
+    ) -> ToleranceCalibration:
         """Set ``tolerance`` and ``margin`` to those with the most near hits of which few are false, by data.
 
         A near hit is false if the output that was found differs from the true one. The inputs are taken in their
@@ -359,7 +450,7 @@ class Memoized(nn.Module):
         ----------
         inputs
             With ``rows=True`` a tensor ``(n, ...)``, or batches of one; else inputs of one shape, each as the module
-            takes it. ``4 n²`` bytes are needed.
+            takes it. ``16 n²`` bytes, and 8 for each entry of an input, are needed.
         rate
             What part of near hits may be false.
         differs
@@ -371,7 +462,7 @@ class Memoized(nn.Module):
 
         Returns
         -------
-        Calibration
+        ToleranceCalibration
 
         Raises
         ------
@@ -388,7 +479,7 @@ class Memoized(nn.Module):
             raise InvalidInput("Memoized.calibrate: the module is in training mode. Call .eval() first.")
         given = torch.split(inputs, AT_ONCE) if isinstance(inputs, Tensor) and self.rows else inputs
         known: set[bytes] = set()
-        sketches, outputs = [], []
+        vectors, outputs = list[Tensor](), list[Tensor]()
         for one in given:
             call = Call((one,), {}, self.rows)
             floats = call.the_floats()
@@ -399,12 +490,16 @@ class Memoized(nn.Module):
             rows = sorted(places.values())
             with torch.no_grad():
                 output = self.module(*call.part(rows)[0])
-            sketches.append(self._sketches(floats[rows]))
+            vectors.append(self._vectors(floats[rows]))
             outputs.append(first_tensor(output, self.rows))
-        if not sketches:
+            for name, them in (("inputs", vectors), ("outputs", outputs)):
+                if them[-1].shape[1:] != them[0].shape[1:]:
+                    shapes = f"{tuple(them[0].shape[1:])} and {tuple(them[-1].shape[1:])}"
+                    raise InvalidShape(f"Memoized.calibrate: {name} of shapes {shapes} came; all have one shape.")
+        if not vectors:
             raise EmptyBatch("Memoized.calibrate.inputs: nothing was given; give at least one input.")
         found = calibrated(
-            torch.cat(sketches), torch.cat(outputs), said, rate, confidence, by_margin=differs == "argmax"
+            torch.cat(vectors), torch.cat(outputs), said, rate, confidence, by_margin=differs == "argmax"
         )
         self.tolerance, self.margin = found.tolerance, found.margin
         return found
@@ -440,12 +535,13 @@ class Memoized(nn.Module):
     def _drop(self) -> None:
         self._epoch += 1
         self._cache.clear()
-        self._neighbours = {}
+        self._neighbours, self._sketched = {}, 0
 
     def _alone(self) -> threading.RLock:
         """Return the lock. In a forked child it is a new one, since whoever held the old one is not there."""
         if self._process != os.getpid():
-            self._process, self._lock, self._neighbours = os.getpid(), threading.RLock(), {}
+            self._process, self._lock = os.getpid(), threading.RLock()
+            self._neighbours, self._sketched = {}, 0
         return self._lock
 
     def __getstate__(self) -> dict[str, Any]:
@@ -458,23 +554,29 @@ class Memoized(nn.Module):
 
 FRESH = {
     *("_cache", "_neighbours", "_watch", "_epoch", "_independent", "_counts", "_passed", "_seconds"),
-    *("_lock", "_process"),
+    *("_lock", "_process", "_sketched", "_stood_under"),
 }
 
 
 def _without_prefix(module: nn.Module, state: Any, prefix: str, _: Any) -> None:
-    """Give the weights in a state dict the names that they have in the bare module."""
+    """Give the weights in a state dict the names that they have in the bare module; its versions have both."""
+    about = getattr(state, "_metadata", None) or {}
     _rename(state, f"{prefix}module.", prefix)
-    about = getattr(state, "_metadata", None)
-    if about is not None:
-        about[prefix[:-1]] = about.pop(f"{prefix}module", {})
-        _rename(about, f"{prefix}module.", prefix)
+    about[prefix[:-1]] = about.get(f"{prefix}module", {})
+    about |= {prefix + name.removeprefix(f"{prefix}module."): about[name] for name in _under(about, f"{prefix}module.")}
 
 
-def _with_prefix(module: nn.Module, state: Any, prefix: str, *_: Any) -> None:
+def _with_prefix(module: nn.Module, state: Any, prefix: str, about: dict[str, Any], *_: Any) -> None:
     _rename(state, prefix, f"{prefix}module.")
+    versions = getattr(state, "_metadata", None)
+    if versions is not None and "module" not in versions:  # of a bare module: PyTorch looks for them by our names
+        versions |= {f"module.{name}": versions[name] for name in _under(versions, "") if name} | {"module": about}
+
+
+def _under(names: Any, prefix: str) -> list[str]:
+    return [name for name in names if name.startswith(prefix)]
 
 
 def _rename(state: Any, old: str, new: str) -> None:
-    for name in [name for name in state if name.startswith(old)]:
+    for name in _under(state, old):
         state[new + name.removeprefix(old)] = state.pop(name)

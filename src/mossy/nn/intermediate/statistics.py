@@ -19,9 +19,9 @@ class MemoStats:
     hits, near_hits, misses
         How many were answered by the output of an equal input, by that of a near one, and how many were computed.
     passed
-        How many calls went to the module without the cache, by reason: ``gradients``, ``training``; and how many
-        results were computed and not kept: ``random`` (random numbers were drawn), ``changed`` (the module changed
-        its weights or its input), ``large`` (larger than the budget).
+        How many calls went to the module without the cache, by reason: ``gradients``, ``training``, ``transforms`` (of
+        ``torch.func``), ``empty``; and how many results were computed and not kept: ``random`` (random numbers were
+        drawn), ``changed`` (the module changed its weights or its input), ``large`` (larger than the budget).
     invalidations
         How often all was dropped because the weights had changed.
     items, bytes, capacity, evictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from enum import Enum
@@ -45,7 +46,10 @@ def rebuild(tree: Any, into: Iterator[Any]) -> Any:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return dataclasses.replace(tree, **dict(zip(parts, built, strict=True)))
     if isinstance(tree, dict):
-        return type(tree)(zip(tree, built, strict=True))
+        filled = copy.copy(tree)  # a kind of dict of its own, such as a defaultdict, may need more than its items
+        for key, value in zip(tree, built, strict=True):
+            filled[key] = value
+        return filled
     return type(tree)(*built) if hasattr(tree, "_fields") else type(tree)(built)
 
 

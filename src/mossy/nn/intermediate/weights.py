@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
-from mossy.nn.intermediate.fingerprint import digest
+from mossy.nn.intermediate.fingerprint import digest, encode
+from mossy.nn.intermediate.tree import PLAIN, leaves
 
-__all__ = ["Watch", "counted", "parts_of", "weights_of"]
+__all__ = ["Watch", "beside_of", "counted", "dense_of", "is_dense", "parts_of", "weights_of"]
 
 SAMPLES = 64  # entries of each tensor that are compared
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -36,9 +37,45 @@ def weights_of(parts: Iterable[nn.Module]) -> list[Tensor]:
     return found
 
 
+def is_dense(tensor: Tensor) -> bool:
+    """Say whether a tensor has its numbers at an address."""
+    return tensor.layout == torch.strided and not tensor.is_quantized
+
+
+def dense_of(tensor: Tensor) -> list[Tensor]:
+    """Return dense tensors that say all of one: its parts if it is sparse, integers and scales if it is quantized."""
+    one = tensor.detach()
+    if one.is_quantized:
+        if one.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            scale = torch.tensor([one.q_scale(), one.q_zero_point()], dtype=torch.float64)
+            return [one.int_repr(), scale]
+        return [one.int_repr(), one.q_per_channel_scales(), one.q_per_channel_zero_points()]
+    if one.layout == torch.sparse_coo:
+        return [one._indices(), one._values()]
+    if one.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [one.crow_indices(), one.col_indices(), one.values()]
+    if one.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return [one.ccol_indices(), one.row_indices(), one.values()]
+    return [one if one.layout == torch.strided else one.to_dense()]
+
+
+def beside_of(parts: Iterable[nn.Module]) -> list[Any]:
+    """Return what these modules save by code of their own (packed weights, extra state): tensors and plain values."""
+    found: list[Any] = []
+    for part in parts:
+        kind, plain = type(part), nn.Module
+        if (kind._save_to_state_dict, kind.get_extra_state) != (plain._save_to_state_dict, plain.get_extra_state):
+            state: dict[str, Any] = {}
+            part._save_to_state_dict(state, "", True)
+            held = {id(weight) for weight in weights_of([part])}
+            found += [leaf for leaf in leaves(state) if id(leaf) not in held and isinstance(leaf, (Tensor, *PLAIN))]
+    return found
+
+
 class _Seen(NamedTuple):
     parts: list[nn.Module]
     tensors: list[Tensor]
+    odd: list[bytes]  # digests of what has no address
     aliases: list[Tensor]  # they keep the memory, so that no other tensor comes to be at its address
     places: list[tuple[object, ...]]
     entries: list[list[Tensor]]  # views of what is compared
@@ -58,7 +95,8 @@ class Watch:
     ----------
     whole
         True compares all bytes, by their digests; False compares 64 evenly spaced entries of each tensor, which
-        sees a write to all of a tensor, and may miss one to a few entries through ``.data``.
+        sees a write to all of a tensor, and may miss one to a few entries through ``.data``. Of what is sparse or
+        quantized, and of what modules save by code of their own, all bytes are compared always.
     """
 
     def __init__(self, whole: bool) -> None:
@@ -76,23 +114,23 @@ class Watch:
     def _same(self, parts: Sequence[nn.Module], tensors: Sequence[Tensor], seen: _Seen) -> bool:
         if not _are(parts, seen.parts) or not _are(tensors, seen.tensors):
             return False
-        if [_place(one) for one in tensors] != seen.places:
+        if [_place(one) for one in tensors] != seen.places or _odd(parts, tensors) != seen.odd:
             return False
         if self.whole:
             return [digest(alias) for alias in seen.aliases] == seen.digests
         return all(torch.equal(torch.cat(views), old) for views, old in zip(seen.entries, seen.content, strict=True))
 
     def _look(self, parts: list[nn.Module], tensors: list[Tensor]) -> _Seen:
-        aliases = [one.detach() for one in tensors]
-        places = [_place(one) for one in tensors]
+        aliases = [one.detach() for one in tensors if is_dense(one)]
+        places, odd = [_place(one) for one in tensors], _odd(parts, tensors)
         if self.whole:
-            return _Seen(parts, tensors, aliases, places, [], [], [digest(alias) for alias in aliases])
+            return _Seen(parts, tensors, odd, aliases, places, [], [], [digest(alias) for alias in aliases])
         groups: dict[tuple[object, ...], list[Tensor]] = {}
         for alias in aliases:
             if alias.numel():
                 groups.setdefault((alias.device, alias.element_size()), []).append(_entries(alias))
         entries = list(groups.values())
-        return _Seen(parts, tensors, aliases, places, entries, [torch.cat(views) for views in entries], [])
+        return _Seen(parts, tensors, odd, aliases, places, entries, [torch.cat(views) for views in entries], [])
 
 
 def _are(ones: Sequence[object], others: Sequence[object]) -> bool:
@@ -105,7 +143,14 @@ def counted(tensor: Tensor) -> int:
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:
+    if not is_dense(tensor):
+        return counted(tensor), tensor.shape, tensor.dtype
     return tensor.data_ptr(), counted(tensor), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _odd(parts: Sequence[nn.Module], tensors: Sequence[Tensor]) -> list[bytes]:
+    odd = [*(one for one in tensors if not is_dense(one)), *beside_of(parts)]
+    return [encode(one) for leaf in odd for one in (dense_of(leaf) if isinstance(leaf, Tensor) else [leaf])]
 
 
 def _entries(alias: Tensor) -> Tensor:
