@@ -86,23 +86,23 @@ def written(rounds: int) -> dict[str, Any]:
         row: dict[str, Any] = {}
         if n:
             start = time.process_time()
-            slots = layer.store(keys, values)
+            places = layer.store(keys, values)
             row["store_s"] = rounded(time.process_time() - start)
             start = time.process_time()
             found = layer.recall(keys, reinforce=False)
             row["recall_s"] = rounded(time.process_time() - start)
             row["found"] = float((found.values[:, 0] == values).all(1).double().mean())
             cues = keys + NOISE * torch.randn(n, D)
-            row["found_noisy"] = float((layer.recall(cues, reinforce=False).slots[:, 0] == slots).double().mean())
+            row["found_noisy"] = float((layer.recall(cues, reinforce=False).places[:, 0] == places).double().mean())
             with torch.no_grad():
                 row["error_of_forward"] = rounded((layer(keys) - values).abs().max())
         with torch.no_grad():
             row["forward_s"] = in_turns({"forward": lambda _, layer=layer: layer(x)}, rounds)["forward"]["cpu"]
         if n:
             start = time.process_time()
-            layer.forget(slots)
+            layer.forget(places)
             row["forget_s"] = rounded(time.process_time() - start)
-            row["left"] = int(sum(int(part.count_nonzero()) for part in (layer.keys, layer.contents, layer.amounts)))
+            row["left"] = int(sum(int(part.count_nonzero()) for part in (layer.keys, layer.contents, layer.strength())))
         rows[str(n)] = row
     return rows
 

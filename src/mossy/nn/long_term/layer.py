@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Self, cast, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_integer, check_number
-from mossy.errors import EmptyMemory, InvalidDtype, InvalidParameter, InvalidShape, NotFinite, UnknownMemory
+from mossy.errors import (
+    EmptyMemory,
+    InvalidDtype,
+    InvalidInput,
+    InvalidParameter,
+    InvalidShape,
+    NotFinite,
+    UnknownMemory,
+)
 from mossy.memory import Memory
 from mossy.nn.long_term.product_keys import bag, read_slots
 from mossy.nn.long_term.transfer import contents_of, memory_of
-from mossy.nn.tensors import check_fits, check_floating
+from mossy.nn.long_term.written import (
+    Written,
+    cosines,
+    excited,
+    forgotten,
+    log_strength,
+    nothing,
+    occupied,
+    reach,
+    stored,
+)
+from mossy.nn.tensors import check_fits, check_floating, wide, without_autocast
 
 __all__ = ["LongTermMemory", "Recalled"]
 
-Slots = int | Iterable[int] | Tensor
+Numbers = int | Iterable[int] | Tensor
+
+SHORTEST = 1e-12  # length of a key: below it a cosine means nothing
 
 _WRITING = threading.RLock()  # of all layers: a lock of its own would keep a layer from being copied
 
@@ -34,7 +55,7 @@ class Recalled:
     ----------
     values
         ``(..., k, d_value)``: what was stored there, to the bit.
-    slots
+    places
         ``(..., k)``: where they are written.
     fit
         ``(..., k)``: the cosine of each key to the cue.
@@ -43,7 +64,7 @@ class Recalled:
     """
 
     values: Tensor
-    slots: Tensor
+    places: Tensor
     fit: Tensor
     familiar: Tensor
 
@@ -73,7 +94,7 @@ class LongTermMemory(nn.Module):
 
     **Strength** decides who leaves when the room is full: the weakest. It is a linear law of one mode, in units of
     memories stored: 1 when stored, plus what ``recall`` and ``reinforce`` add, falling by ``exp(-1/fading)`` with each
-    memory that is stored.
+    memory that is stored after. It is kept in float32 in a layer of any dtype.
 
     Parameters
     ----------
@@ -109,11 +130,12 @@ class LongTermMemory(nn.Module):
 
     Notes
     -----
-    Writing costs a copy of ``keys`` and ``contents``, so that a gradient that is still to be computed is of what was
-    there. A forward pass compares with all that is written: hundreds to a few thousand memories; more belong in a
-    ``mossy.Memory``, and ``mossy.nn.attach``. Cosines separate little where all activations point the same way: put a
-    ``LayerNorm`` before. Forgetting is exact: no parameter or buffer of this layer holds a byte of what was forgotten.
-    Threads may read at once, and exclude one another when they write.
+    Writing and forgetting cost a copy of ``keys`` and ``contents``, so that a gradient that is still to be computed is
+    of what was there. A forward pass compares with all that is written (compiled, or on an accelerator, with all of the
+    room): hundreds to a few thousand memories; more belong in a ``mossy.Memory``, and ``mossy.nn.attach``. Cosines
+    separate little where all activations point the same way: put a ``LayerNorm`` before. Forgetting is exact: no
+    parameter or buffer of this layer holds a byte of what was forgotten. Threads may read at once, and exclude one
+    another when they write; whoever reads sees all of a write or nothing of it.
 
     References
     ----------
@@ -126,19 +148,19 @@ class LongTermMemory(nn.Module):
     >>> from mossy.nn import LongTermMemory
     >>> layer = LongTermMemory(d=16, slots=64, top_k=4)
     >>> x, y = torch.randn(3, 16), torch.randn(3, 16)
-    >>> slots = layer.store(x, y)
+    >>> places = layer.store(x, y)
     >>> bool(torch.allclose(layer(x), y, atol=1e-2))
     True
-    >>> layer.forget(slots)
+    >>> layer.forget(places)
     >>> layer(x).abs().max().item()
     0.0
     """
 
     keys: Tensor
     contents: Tensor
+    log_amounts: Tensor
+    times: Tensor
     uses: Tensor
-    amounts: Tensor
-    written: Tensor
     clock: Tensor
 
     def __init__(
@@ -179,22 +201,36 @@ class LongTermMemory(nn.Module):
         self.norm = nn.LayerNorm(self.d_key, **like)
         self.sub_keys = nn.Parameter(torch.empty(2, self.heads, n, self.d_key, **like))
         self.values = nn.Parameter(torch.empty(self.slots, self.d_value, **like))
-        self.register_buffer("keys", torch.zeros(self.room, self.d, **like))
-        self.register_buffer("contents", torch.zeros(self.room, self.d_value, **like))
-        self.register_buffer("amounts", torch.zeros(self.room, **like))  # strength when last excited; 0 where free
-        self.register_buffer("written", torch.zeros(self.room, dtype=torch.long, device=device))  # when last excited
-        self.register_buffer("uses", torch.zeros(self.room, dtype=torch.long, device=device))
-        self.register_buffer("clock", torch.zeros((), dtype=torch.long, device=device))  # memories stored so far
-        self._held = 0  # how many are written
-        self._reach = 0  # no place from here on is written; a power of two, so that few programs are compiled
+        for part, empty in nothing(self.room, self.d, self.d_value, device, self.values.dtype)._asdict().items():
+            self.register_buffer(part, empty)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the query and the sub-keys anew, and empty the slots; what is written stays."""
+        """Make the layer anew: draw the query and the sub-keys, empty the slots, and forget all that is written."""
         self.query.reset_parameters()
         self.norm.reset_parameters()
         nn.init.normal_(self.sub_keys, std=self.d_key**-0.5)
         nn.init.zeros_(self.values)
+        with _WRITING:
+            self._put(nothing(self.room, self.d, self.d_value, self.values.device, self.values.dtype))
+
+    def _held(self) -> Written:
+        buffers = self._buffers  # looked up once: whoever writes puts another dictionary in its place
+        return Written(*[cast("Tensor", buffers[part]) for part in Written._fields])
+
+    def _put(self, held: Written) -> None:
+        self._buffers = {**self._buffers, **held._asdict()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Log-strengths stay in float32 in a layer that is moved to another dtype: small steps would be rounded away.
+        kept = self.log_amounts
+
+        def moved(one: Tensor) -> Tensor:
+            new = fn(one)
+            return kept.to(new.device) if one is kept and new.dtype != kept.dtype else new
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     # --- read ------------------------------------------------------------------------------------
 
@@ -207,8 +243,10 @@ class LongTermMemory(nn.Module):
         """
         flat = self._flat(x, "x")
         learned = self._learned(flat)
-        if self._reach:
-            learned = self._with_written(flat, learned)
+        held = self._held()
+        most = reach(held)
+        if most:
+            learned = self._with_written(flat, learned, held, most)
         return learned.reshape(*x.shape[:-1], self.d_value)
 
     def _learned(self, x: Tensor) -> Tensor:
@@ -219,11 +257,11 @@ class LongTermMemory(nn.Module):
         queries = self.norm(self.query(x).view(len(x), 2 * self.heads, self.d_key))
         return read_slots(queries, self.sub_keys, self.top_k)
 
-    def _with_written(self, x: Tensor, learned: Tensor) -> Tensor:
-        keys, contents, amounts = (part[: self._reach] for part in (self.keys, self.contents, self.amounts))
-        with torch.autocast(x.device.type, enabled=False):
-            evidence = self.sharpness * (cosines(x, keys) - self.familiar)
-            evidence = evidence.masked_fill(amounts == 0, -math.inf)
+    def _with_written(self, x: Tensor, learned: Tensor, held: Written, most: int) -> Tensor:
+        contents = held.contents[:most]
+        with without_autocast(x.device):
+            evidence = self.sharpness * (cosines(x, held.keys[:most]) - self.familiar)
+            evidence = evidence.masked_fill(~occupied(held)[:most], -math.inf)
             shares = torch.cat([evidence, torch.zeros_like(evidence[:, :1])], 1).softmax(-1).to(contents.dtype)
             return shares[:, -1:] * learned.to(contents.dtype) + shares[:, :-1] @ contents
 
@@ -250,21 +288,35 @@ class LongTermMemory(nn.Module):
         ------
         EmptyMemory, InvalidInput
         """
-        flat = self._flat(cue, "cue")
-        if not self._held:
+        flat, held = self._flat(cue, "cue"), self._held()
+        some = occupied(held)
+        n = int(some.sum())
+        if not n:
             raise EmptyMemory("recall: nothing is written in this layer; store something first.")
-        k = check_integer(k, "recall.k", 1, self._held)
-        fits = cosines(flat, self.keys[: self._reach]).masked_fill(self.amounts[: self._reach] == 0, -math.inf)
-        fit, slots = fits.topk(k)
+        k = check_integer(k, "recall.k", 1, n)
+        reinforce = check_flag(reinforce, "recall.reinforce")
+        most = reach(held)
+        with without_autocast(flat.device):
+            fit, places = cosines(flat, held.keys[:most]).masked_fill(~some[:most], -math.inf).topk(k)
         familiar = fit[:, 0] >= self.familiar
-        if check_flag(reinforce, "recall.reinforce"):
-            self._excite(slots[familiar, 0], 1.0)
+        if reinforce:
+            self._used(places[familiar, 0], held)
         shape = cue.shape[:-1]
-        values = self.contents[slots].view(*shape, k, self.d_value)
-        return Recalled(values, slots.view(*shape, k), fit.view(*shape, k), familiar.view(shape))
+        values = held.contents[places].view(*shape, k, self.d_value)
+        return Recalled(values, places.view(*shape, k), fit.view(*shape, k), familiar.view(shape))
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _used(self, at: Tensor, seen: Written) -> None:
+        """Excite what was seen at these places by 1, unless another thread has put something else there since."""
+        with _WRITING:
+            held = self._held()
+            at = at[occupied(held)[at] & (held.keys[at] == seen.keys[at]).all(1)]
+            self._put(excited(held, at, torch.zeros_like(at, dtype=torch.float32), self.fading))
 
     # --- write -----------------------------------------------------------------------------------
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def store(self, keys: Tensor, values: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """Write memories without a gradient, over free places first, then over the weakest. Return where.
@@ -272,7 +324,7 @@ class LongTermMemory(nn.Module):
         Parameters
         ----------
         keys
-            ``(d,)`` or ``(n, d)``, ``n`` at most ``room``.
+            ``(d,)`` or ``(n, d)``, ``n`` at most ``room``. Each has a length above 0.
         values
             ``(d_value,)`` or ``(n, d_value)``.
         strength
@@ -286,10 +338,11 @@ class LongTermMemory(nn.Module):
 
         Raises
         ------
-        InvalidShape, InvalidDtype, NotFinite, InvalidParameter
+        InvalidShape, InvalidDtype, NotFinite, InvalidInput, InvalidParameter
             Nothing was written.
         """
         rows = self._batch(keys, "keys", self.d)
+        _check_lengths(rows)
         new = self._batch(values, "values", self.d_value)
         if keys.dim() != values.dim() or len(rows) != len(new):
             raise InvalidShape(
@@ -301,82 +354,79 @@ class LongTermMemory(nn.Module):
                 f"keys: {len(rows)} were given; this layer has room for {self.room}. Make it with a greater room, or "
                 "attach a mossy.Memory, which grows."
             )
-        amounts = self._amounts(strength, len(rows))
+        amounts = self._log_amounts(strength, "strength", len(rows))
         with _WRITING:
-            at = self.strength().argsort(stable=True)[: len(rows)]
-            self.keys = self.keys.index_copy(0, at, rows)
-            self.contents = self.contents.index_copy(0, at, new)
-            self.uses = self.uses.index_fill(0, at, 0)
-            self.written = self.written.index_copy(0, at, self.clock + torch.arange(len(at), device=at.device))
-            self.clock = self.clock + len(at)
-            self.amounts = self.amounts.index_copy(0, at, amounts)
-            self._count()
+            held, at = stored(self._held(), rows, new, amounts, self.fading)
+            self._put(held)
         return at if keys.dim() == 2 else at[0]
 
+    @torch.inference_mode(False)
     @torch.no_grad()
-    def forget(self, slots: Slots) -> None:
+    def forget(self, places: Numbers) -> None:
         """Forget what is written at these places, exactly: key, content, strength and uses become 0.
 
         Raises
         ------
-        UnknownMemory
+        UnknownMemory, InvalidDtype
             Nothing is written at one of them. Nothing was forgotten.
         """
-        at = self._places(slots)
         with _WRITING:
-            for held in (self.keys, self.contents, self.amounts, self.written, self.uses):
-                held[at] = 0  # in place: no other tensor of this layer's holds it
-            self._count()
+            held = self._held()
+            self._put(forgotten(held, self._places(places, held)))
 
     @torch.no_grad()
-    def forget_learned(self, slots: Slots, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def forget_learned(self, slots: Numbers, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Empty learned slots: their values become 0, and so do their rows of what the optimizer keeps, if it is given.
 
         What the query, the sub-keys and other layers learned with them stays. ``addressed`` tells which slots are read.
 
         Raises
         ------
-        InvalidParameter
+        InvalidParameter, InvalidDtype
+            Also if the optimizer does not train this layer. Nothing was changed.
         """
-        at = self._numbers(slots)
+        at = self._numbers(slots, "slots")
         if at.numel() and not 0 <= int(at.min()) <= int(at.max()) < self.slots:
             raise InvalidParameter(f"slots: {at.min()} to {at.max()} were given; 0 to {self.slots - 1} is allowed.")
-        kept = [self.values, self.values.grad] + ([] if optimizer is None else [*optimizer.state[self.values].values()])
+        kept = [self.values, self.values.grad, *([] if optimizer is None else self._kept_by(optimizer))]
         for one in kept:
-            if isinstance(one, Tensor) and one.shape == self.values.shape:
+            if isinstance(one, Tensor) and one.dim() and len(one) == self.slots:
                 one[at] = 0
+
+    def _kept_by(self, optimizer: object) -> Iterable[object]:
+        """Return what an optimizer keeps of the values."""
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise InvalidDtype(
+                f"optimizer: {type(optimizer).__name__} was given; a torch.optim.Optimizer, or None, is allowed."
+            )
+        if not any(one is self.values for group in optimizer.param_groups for one in group["params"]):
+            raise InvalidParameter("optimizer: it does not train this layer; give the one that holds its parameters.")
+        return optimizer.state[self.values].values() if self.values in optimizer.state else ()
 
     # --- strength --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def strength(self) -> Tensor:
         """Return how strong each memory is now ``(room,)``; 0 where nothing is written."""
-        return self.amounts.float() * torch.exp((self.written - self.clock) / self.fading)
+        return log_strength(self._held(), self.fading).exp()
 
+    @torch.inference_mode(False)
     @torch.no_grad()
-    def reinforce(self, slots: Slots, amount: float | Tensor = 1.0) -> None:
+    def reinforce(self, places: Numbers, amount: float | Tensor = 1.0) -> None:
         """Excite memories: add ``amount``, above 0, one number or one for each, to their strength.
 
         Raises
         ------
-        UnknownMemory, InvalidParameter
+        UnknownMemory, InvalidParameter, InvalidShape, InvalidDtype
         """
-        at = self._places(slots)
-        self._excite(at, self._amounts(amount, len(at)))
-
-    def _excite(self, at: Tensor, amount: float | Tensor) -> None:
         with _WRITING:
-            added = torch.zeros_like(self.amounts).index_add(
-                0, at, torch.ones_like(at, dtype=self.amounts.dtype) * amount
-            )
-            times = torch.bincount(at, minlength=self.room)
-            self.amounts = torch.where(times > 0, self.strength().to(self.amounts.dtype) + added, self.amounts)
-            self.written = torch.where(times > 0, self.clock, self.written)
-            self.uses = self.uses + times
+            held = self._held()
+            at = self._places(places, held)
+            self._put(excited(held, at, self._log_amounts(amount, "amount", len(at)), self.fading))
 
     def __len__(self) -> int:
         """Return how many memories are written."""
-        return self._held
+        return int(occupied(self._held()).sum())
 
     def __bool__(self) -> bool:
         """Return True: a layer is there even when nothing is written in it."""
@@ -389,10 +439,9 @@ class LongTermMemory(nn.Module):
 
         Unless set, its similarity is the cosine.
         """
-        at = self._occupied()
-        keys, contents, strengths = (
-            part[at].float().cpu().numpy() for part in (self.keys, self.contents, self.strength())
-        )
+        held = self._held()
+        at, strength = occupied(held), log_strength(held, self.fading).exp()
+        keys, contents, strengths = (part[at].float().cpu().numpy() for part in (held.keys, held.contents, strength))
         return memory_of(keys, contents, strengths, settings)
 
     def from_memory(self, memory: Memory) -> Tensor:
@@ -408,8 +457,8 @@ class LongTermMemory(nn.Module):
         keys, values, strengths = contents_of(memory, self.d, self.d_value)
         if not len(keys):
             return torch.empty(0, dtype=torch.long, device=self.keys.device)
-        rows, contents, amounts = (torch.as_tensor(part).to(self.keys) for part in (keys, values, strengths))
-        return self.store(rows, contents, amounts)
+        rows, contents = (torch.as_tensor(part).to(self.keys) for part in (keys, values))
+        return self.store(rows, contents, torch.as_tensor(strengths))
 
     # --- checks ----------------------------------------------------------------------------------
 
@@ -428,51 +477,53 @@ class LongTermMemory(nn.Module):
             raise NotFinite(f"{name}: NaN or infinity was given; finite numbers are allowed.")
         return given.detach().reshape(-1, d).to(self.keys.dtype)
 
-    def _amounts(self, given: float | Tensor, n: int) -> Tensor:
-        amounts = torch.as_tensor(given, device=self.keys.device).to(self.keys.dtype)
+    def _log_amounts(self, given: float | Tensor, name: str, n: int) -> Tensor:
+        amounts = _as_tensor(given, name, "numbers above 0")
+        if amounts.dtype == torch.bool or amounts.is_complex():
+            raise InvalidDtype(f"{name}: a tensor of {amounts.dtype} was given; numbers above 0 are allowed.")
         if amounts.shape not in ((), (n,)):
-            raise InvalidShape(f"strength: shape {tuple(amounts.shape)} was given; one number or ({n},) is allowed.")
-        if not bool((torch.isfinite(amounts) & (amounts > 0)).all()):
-            raise InvalidParameter("strength: finite numbers above 0 are allowed.")
-        return amounts.expand(n)
+            raise InvalidShape(f"{name}: shape {tuple(amounts.shape)} was given; one number or ({n},) is allowed.")
+        logs = amounts.detach().to(wide(amounts.dtype)).log()
+        if not bool(torch.isfinite(logs).all()):
+            raise InvalidParameter(f"{name}: finite numbers above 0 are allowed.")
+        return logs.to(self.log_amounts.device, torch.float32).expand(n)
 
-    def _numbers(self, slots: Slots) -> Tensor:
-        if isinstance(slots, Iterable) and not isinstance(slots, Tensor):
-            slots = list(slots)
-        given = torch.as_tensor(slots)
-        if (given.is_floating_point() and given.numel()) or given.dtype == torch.bool:
-            raise InvalidDtype(f"slots: a tensor of {given.dtype} was given; integers are allowed.")
-        return given.to(self.keys.device, torch.long).reshape(-1)
+    def _numbers(self, given: Numbers, name: str) -> Tensor:
+        if isinstance(given, Iterable) and not isinstance(given, Tensor):
+            given = list(given)
+        numbers = _as_tensor(given, name, "integers")
+        if (numbers.is_floating_point() and numbers.numel()) or numbers.dtype == torch.bool or numbers.is_complex():
+            raise InvalidDtype(f"{name}: a tensor of {numbers.dtype} was given; integers are allowed.")
+        return numbers.to(self.values.device, torch.long).reshape(-1)
 
-    def _places(self, slots: Slots) -> Tensor:
-        at = self._numbers(slots)
-        inside = (at >= 0) & (at < self.room)
-        known = inside & (self.amounts[at.clamp(0, self.room - 1)] > 0)
+    def _places(self, given: Numbers, held: Written) -> Tensor:
+        at = self._numbers(given, "places")
+        known = (at >= 0) & (at < self.room) & occupied(held)[at.clamp(0, self.room - 1)]
         if not bool(known.all()):
-            raise UnknownMemory(f"slots: nothing is written at {int(at[~known][0])}. Nothing was changed.")
+            raise UnknownMemory(f"places: nothing is written at {int(at[~known][0])}. Nothing was changed.")
         return at
-
-    def _occupied(self) -> Tensor:
-        return torch.nonzero(self.amounts > 0).flatten()
-
-    def _count(self) -> None:
-        """Count what is written, after a change."""
-        at = self._occupied()
-        self._held = len(at)
-        self._reach = min(self.room, 1 << int(at[-1]).bit_length()) if len(at) else 0
-
-    def _load_from_state_dict(self, *given: Any, **more: Any) -> None:
-        super()._load_from_state_dict(*given, **more)
-        self._count()
 
     def extra_repr(self) -> str:
         """Return the sizes."""
-        return (
-            f"d={self.d}, slots={self.slots}, heads={self.heads}, top_k={self.top_k}, written={len(self)}/{self.room}"
+        written = "?" if self.log_amounts.is_meta else len(self)
+        return f"d={self.d}, slots={self.slots}, heads={self.heads}, top_k={self.top_k}, written={written}/{self.room}"
+
+
+def _as_tensor(given: object, name: str, allowed: str) -> Tensor:
+    if isinstance(given, Tensor):
+        return given
+    try:
+        return torch.as_tensor(np.asarray(given))
+    except (TypeError, ValueError) as error:
+        raise InvalidDtype(f"{name}: {given!r:.60} was given; {allowed} are allowed.") from error
+
+
+def _check_lengths(keys: Tensor) -> None:
+    """Refuse keys ``(n, d)`` that point nowhere, or are too long for their length to be computed."""
+    lengths = keys.to(wide(keys.dtype)).norm(dim=1)
+    bad = torch.nonzero(~((lengths >= SHORTEST) & torch.isfinite(lengths)))
+    if len(bad):
+        raise InvalidInput(
+            f"keys: row {int(bad[0])} has the length {float(lengths[bad[0]]):.3g}; a cosine needs one of at least "
+            f"{SHORTEST:g} whose square is finite. Scale it, or leave it out."
         )
-
-
-def cosines(x: Tensor, keys: Tensor) -> Tensor:
-    """Return the cosine of each of ``x (t, d)`` to each of ``keys (m, d)``, ``(t, m)``, at least in float32."""
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return F.normalize(x.to(wide), dim=-1) @ F.normalize(keys.to(wide), dim=-1).T

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 __all__ = ["bag", "best_sums", "read_slots"]
 
 DIGIT = 16  # bits sorted at once
+MKL = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]  # sparse products are its
 
 with warnings.catch_warnings():  # torch says once in a process that sparse rows are new
     warnings.simplefilter("ignore")
@@ -97,8 +98,7 @@ def bag(slots: Tensor, weights: Tensor, values: Tensor) -> Tensor:
     It is ``torch.nn.functional.embedding_bag``, with a faster gradient on the CPU.
     """
     plain = slots.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64) or not slots.numel()
-    built = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]  # sparse products are its
-    if plain or not built or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if plain or not MKL or torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return F.embedding_bag(slots, values, per_sample_weights=weights, mode="sum")
     summed: Tensor = _Bag.apply(slots, weights, values)  # type: ignore[no-untyped-call]
     return summed

@@ -52,4 +52,5 @@ def contents_of(memory: object, d: int, d_value: int) -> tuple[Floats, Floats, F
             f"from_memory: a memory of {keys.shape[1]} entries with values of {values.shape[1]} was given; this layer "
             f"has d={d} and d_value={d_value}."
         )
-    return keys, values, memory.strength(state["catalog"]["ids"].tolist()).sum(-1)
+    strengths = memory.strength(state["catalog"]["ids"].tolist()).sum(-1)
+    return keys, values, np.maximum(strengths, LEAST)  # what has all but faded is still held
