@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
 
 import mossy.errors as errors
 from mossy.nn.intermediate import features
@@ -245,6 +245,124 @@ def test_an_interrupted_pass_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         features(Model().eval(), "middle", Torn(*data()), path=tmp_path / "f", batch_size=5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flipped_byte_is_damage(tmp_path):
+    model, given = Model().eval(), data()
+    features(model, "middle", given, path=tmp_path / "f")
+    for name in ("activations.bin", "target-1.bin"):
+        whole = (tmp_path / "f" / name).read_bytes()
+        (tmp_path / "f" / name).write_bytes(whole[:7] + bytes([whole[7] ^ 1]) + whole[8:])
+        with pytest.raises(errors.Damaged, match=name):
+            features(model, "middle", given, path=tmp_path / "f")
+        (tmp_path / "f" / name).write_bytes(whole)
+    features(model, "middle", given, path=tmp_path / "f")
+
+
+@pytest.mark.parametrize("part", [nn.GELU(), nn.LeakyReLU(0.2), nn.Dropout(0.1)])
+def test_a_folder_of_other_parts_without_weights_is_refused(part, tmp_path):
+    x = data()[0]
+    torch.manual_seed(0)
+    linear = nn.Linear(4, 4)
+    features(nn.Sequential(linear, nn.LeakyReLU(0.1)).eval(), "1", x, path=tmp_path / "f")
+    with pytest.raises(errors.InvalidInput, match="other weights"):
+        features(nn.Sequential(linear, part).eval(), "1", x, path=tmp_path / "f")
+
+
+def test_parts_that_run_on_later_items_belong_to_the_trunk(tmp_path):
+    class Either(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.one, self.two, self.last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Identity()
+
+        def forward(self, x):
+            return self.last((self.one if x[0, 0] > 0 else self.two)(x))
+
+    model, x = Either().eval(), torch.tensor([[1.0, 1], [-1, 1]])
+    kept = features(model, "last", x, batch_size=1)
+    features(model, "last", x, batch_size=1, path=tmp_path / "f")
+    features(Either().eval(), "last", x, batch_size=1, path=tmp_path / "f")
+    model.two.weight.data[0, 0] += 1
+    with pytest.raises(errors.InvalidInput, match="changed"):
+        kept.check()
+    with pytest.raises(errors.InvalidInput, match="other weights"):
+        features(model, "last", x, batch_size=1, path=tmp_path / "f")
+
+
+def test_a_folder_of_what_another_sampler_gives_is_refused(tmp_path):
+    model, items = Model().eval(), Items(*data())
+    generator = torch.Generator().manual_seed(0)
+
+    def loaded(sampler):
+        return features(model, "middle", DataLoader(items, 5, sampler=sampler), path=tmp_path / "f")
+
+    one = loaded(SubsetRandomSampler(range(10), generator=generator))
+    before = torch.get_rng_state(), generator.get_state()
+    assert torch.equal(loaded(SubsetRandomSampler(range(10), generator=generator)).activations, one.activations)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(generator.get_state(), before[1])
+    for other in (SubsetRandomSampler(range(10, 20)), list(range(10))[::-1], list(range(5)) * 2):
+        with pytest.raises(errors.InvalidInput, match="other data"):
+            loaded(other)
+
+
+# --- what is handed out ------------------------------------------------------------------------
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_is_handed_out_is_the_callers(on_disk, tmp_path):
+    path = tmp_path / "f" if on_disk else None
+    model, given = Model().eval(), data()
+    found = features(model, "middle", given, path=path)
+    true = found.activations.clone(), found.targets[0].clone()
+    for index in (3, torch.tensor(3), slice(2, 5), [2, 3], torch.tensor([2, 3]), torch.arange(20) < 3, ...):
+        for one in found[index]:
+            one.add_(1)
+    for shuffle in (False, True):
+        for h, y in found.batches(6, shuffle=shuffle):
+            h.add_(1)
+            y.add_(1)
+    assert torch.equal(found.activations, true[0])
+    assert torch.equal(found.targets[0], true[1])
+    found.activations.zero_()
+    if on_disk:
+        assert torch.equal(features(model, "middle", given, path=path).activations, true[0])
+
+
+def test_stored_in_inference_mode_they_train_heads(tmp_path):
+    model, given = Model().eval(), data()
+    for path in (None, tmp_path / "f"):
+        with torch.inference_mode():
+            found = features(model, "middle", given, path=path)
+        for h in (*(h for h, _ in found.batches(6, shuffle=False)), found[3][0], found.activations):
+            model.head(h).sum().backward()
+
+
+def test_other_threads_run_the_model_meanwhile():
+    model, (x, y) = Model().eval(), data(200)
+    true = model(x).detach()
+    wrong, stop = [], threading.Event()
+
+    def infer():
+        while not stop.is_set():
+            with torch.no_grad():
+                if not torch.allclose(model(x), true, atol=1e-5):
+                    wrong.append("inference")
+
+    def store(layer, expected):
+        for _ in range(5):
+            if not torch.allclose(features(model, layer, (x, y), batch_size=10).activations, expected, atol=1e-5):
+                wrong.append(layer)
+
+    layers = {"conv": model.conv(x).detach(), "middle": true_activations(model, x)}
+    threads = [threading.Thread(target=store, args=given) for given in layers.items()]
+    beside = threading.Thread(target=infer)
+    for thread in (*threads, beside):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    beside.join()
+    assert not wrong
 
 
 # --- bad input ---------------------------------------------------------------------------------

@@ -27,12 +27,13 @@ class Features(Dataset[tuple[Tensor, ...]]):
     """Activations of a frozen trunk and the targets that belong to them. ``features`` makes it.
 
     ``found[i]`` is a tuple: activation, targets; i is a number, a slice, a list or a tensor of numbers. It is a
-    ``torch.utils.data.Dataset``; ``batches`` is the fast way to read all of it.
+    ``torch.utils.data.Dataset``; ``batches`` is the fast way to read all of it. What is handed out are copies.
 
     Attributes
     ----------
     activations
-        ``(n, ...)``, as they are stored; on disk it is a memory map.
+        ``(n, ...)``, as they are stored: a change of it is one of what is handed out. On disk it is a memory map, and
+        the file stays as it is.
     targets
         A tuple of tensors ``(n, ...)``, empty if the data had none.
     dtype
@@ -111,7 +112,9 @@ class Features(Dataset[tuple[Tensor, ...]]):
         return f"Features({shape}, {self.activations.dtype}, {len(self.targets)} targets, {self.nbytes:,} bytes)"
 
     def _take(self, index: Any) -> tuple[Tensor, ...]:
-        return (self.activations[index].to(self.dtype), *(target[index] for target in self.targets))
+        copies = isinstance(index, list) or (isinstance(index, Tensor) and index.dim() > 0)  # other indices give views
+        found = [one[index] if copies else one[index].clone() for one in (self.activations, *self.targets)]
+        return (found[0].to(self.dtype), *found[1:])
 
 
 def features(
@@ -139,7 +142,7 @@ def features(
         In evaluation mode; it runs without gradients, under the autocast of the caller, on the device it is on.
     layer
         The name of a part, as in ``model.named_modules()``, or the part; ``""`` is the whole model. It returns one
-        tensor ``(n, ...)``. If it runs several times, its first output counts.
+        tensor ``(n, ...)``. If it runs several times, its first output counts. Other threads may use the model.
     data
         Tensors ``(n, ...)``, alone or in a tuple: the input, then targets; or a ``Dataset`` with a length, or a
         ``DataLoader``, whose batches are like that. An input may be a dict or tuple of tensors. A batch that is a
@@ -148,7 +151,8 @@ def features(
         How activations are stored: ``"float32"``, ``"float16"``, ``"bfloat16"``; None leaves them as they are.
     path
         A folder for them, so that they are read from disk, also by later processes: if it is there, and of the same
-        weights, layer, dtype and data (16 items are compared), nothing is computed. None: in memory.
+        trunk, layer, dtype and data, nothing is computed. Of the trunk weights, kinds of parts and what their
+        ``extra_repr`` shows are compared; of the data 16 items, and what a ``DataLoader`` draws. None: in memory.
     budget
         The most bytes of all activations and targets.
     batch_size
@@ -192,18 +196,14 @@ def features(
             "dtype='float16', or a larger budget=."
         )
     if path is None:
-        stored = [torch.empty((source.most, *column.shape), dtype=column.dtype) for column in columns]
+        with torch.inference_mode(False):  # also heads that are trained read them
+            stored = [torch.empty((source.most, *column.shape), dtype=column.dtype) for column in columns]
         n = fill(stored, source, trunk)
         stored = [column[:n] for column in stored]
     else:
-        about = {
-            "layer": trunk.layer,
-            "dtype": str(columns[0].dtype),
-            "weights": trunk.lasting_digest(),
-            "data": source.digest(),
-        }
+        about = {"layer": trunk.layer, "dtype": str(columns[0].dtype), "data": source.digest()}
         folder = Path(path)
         if not folder.exists():
             write(folder, about, columns, source, trunk)
-        stored = read(folder, about, columns)
+        stored = read(folder, about, columns, trunk)
     return Features(trunk, stored[0], tuple(stored[1:]), first.dtype)

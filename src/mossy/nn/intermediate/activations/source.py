@@ -79,17 +79,30 @@ class Source:
         return self._item(0)
 
     def digest(self) -> str:
-        """Return a digest of 16 items, evenly spaced, and of their number."""
-        n = len(self._items)
-        state = blake2b(f"{n},{self.most}".encode(), digest_size=16)
-        for place in range(0, n, max(n // PROBED, 1)):
+        """Return a digest of 16 items, evenly spaced, and of which ones there are."""
+        drawn = self._drawn()
+        state = blake2b(f"{len(self._items)},{self.most},{drawn}".encode(), digest_size=16)
+        for place in drawn[:: max(len(drawn) // PROBED, 1)]:
             for leaf in leaves(self._item(place)):
                 if isinstance(leaf, Tensor):
                     state.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
                     state.update(plain_bytes(leaf[None]).data)
         return state.hexdigest()
 
-    def _item(self, place: int) -> Batch:
+    def _drawn(self) -> Sequence[Any]:
+        """Return the items that a pass takes, in its order if it has one. Random numbers are left as they were."""
+        if not self._loader:
+            return range(len(self._items))
+        own = [self._batches.generator, getattr(self._batches.sampler, "generator", None)]
+        generators = [one for one in own if one is not None]
+        states = [one.get_state() for one in generators]
+        with torch.random.fork_rng(devices=[]):
+            one, two = ([item for batch in self._batches.batch_sampler for item in batch] for _ in range(2))
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        return one if one == two else sorted(one, key=str)
+
+    def _item(self, place: Any) -> Batch:
         collate = self._batches.collate_fn or default_collate
         return self._parted(collate([self._items[place]]))
 

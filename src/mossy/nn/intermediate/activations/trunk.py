@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from mossy.errors import InvalidInput, InvalidParameter, InvalidShape, UnknownName
-from mossy.nn.intermediate.fingerprint import digest, plain_bytes
+from mossy.nn.intermediate.fingerprint import encode, plain_bytes
 from mossy.nn.intermediate.tree import leaves
-from mossy.nn.intermediate.weights import counted, parts_of, weights_of
+from mossy.nn.intermediate.weights import beside_of, counted, dense_of, is_dense, parts_of, weights_of
 
 __all__ = ["Trunk", "count"]
 
-Weights = list[tuple[str, Tensor]]
+Named = list[tuple[str, nn.Module]]
 
 
 class _Reached(BaseException):
@@ -39,7 +41,7 @@ class Trunk:
     layer
         The name of a part, as in ``model.named_modules()``, or the part itself; ``""`` is the whole model.
     example
-        A small batch. The parts that run on it are the trunk; what is behind the layer is not.
+        A small batch. The parts that run on it, or on a later one, are the trunk; what is behind the layer is not.
 
     Raises
     ------
@@ -57,21 +59,10 @@ class Trunk:
             )
         self.layer = _name(model, layer)
         self._model = weakref.ref(model)
-        entered: dict[str, nn.Module] = {}
-        left: dict[str, nn.Module] = {}
-        hooks = []
-        for name, part in model.named_modules():
-            hooks.append(part.register_forward_pre_hook(_noting(entered, name)))
-            hooks.append(part.register_forward_hook(_noting(left, name)))
-        try:
-            self.run(example)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        # A part that ran to its end may have used all within it, one that did not only what it entered.
-        within = {name for start, part in left.items() for name, _ in part.named_modules(prefix=start)}
-        self._names = sorted(entered.keys() | within)
-        self._counts, self._digests = _counts(self._weights(model)), _digests(self._weights(model))
+        self.names: list[str] = []
+        self._counts: list[tuple[int, int]] = []
+        self._digests: list[tuple[str, bytes]] = []
+        self.run(example)
 
     def run(self, batch: Any) -> Tensor:
         """Return the activations ``(n, ...)`` for a batch: a tensor, or a tuple, list or dict of arguments.
@@ -83,14 +74,24 @@ class Trunk:
         """
         model = self._alive()
         reached: Any = None
-        hook = model.get_submodule(self.layer).register_forward_hook(_stop)
+        entered: dict[str, nn.Module] = {}
+        left: dict[str, nn.Module] = {}
+        hooks = []
+        for name, part in model.named_modules():
+            hooks.append(part.register_forward_pre_hook(_here(_noting(entered, name))))
+            hooks.append(part.register_forward_hook(_here(_noting(left, name))))
+        hooks.append(model.get_submodule(self.layer).register_forward_hook(_here(_stop)))
         try:
             with torch.no_grad():
                 _call(model, batch)
         except _Reached as end:
             reached = end.activation
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
+        # A part that ran to its end may have used all within it, one that did not only what it entered.
+        within = {name for start, part in left.items() for name, _ in part.named_modules(prefix=start)}
+        self.widen(entered.keys() | within)
         if not isinstance(reached, Tensor):
             what = "nothing, since it did not run" if reached is None else type(reached).__name__
             raise InvalidInput(
@@ -104,28 +105,41 @@ class Trunk:
             )
         return reached
 
+    def widen(self, names: Iterable[str]) -> None:
+        """Let parts of these names belong to the trunk as well."""
+        more = [name for name in names if name not in self.names]
+        if more:
+            self.names = sorted([*self.names, *more])
+            parts = self._parts(self._alive())
+            self._counts, self._digests = _counts(parts), _digests(parts)
+
     def glance(self) -> bool:
         """Say whether PyTorch has counted a change of a weight since; it sees most changes, and costs little."""
         model = self._model()
-        return model is not None and _counts(self._weights(model)) != self._counts
+        return model is not None and _counts(self._parts(model)) != self._counts
 
     def changed(self) -> bool:
         """Say whether a byte of a weight is another than it was; no, if the model is gone."""
         model = self._model()
         if model is None:
             return False
-        weights = self._weights(model)
-        if _digests(weights) != self._digests:
+        parts = self._parts(model)
+        if _digests(parts) != self._digests:
             return True
-        self._counts = _counts(weights)
+        self._counts = _counts(parts)
         return False
 
     def lasting_digest(self) -> str:
-        """Return a digest of all weights that is the same in every process (BLAKE2b)."""
+        """Return a digest of the parts and all weights that is the same in every process (BLAKE2b)."""
         state = blake2b(digest_size=16)
-        for name, weight in self._weights(self._alive()):
-            state.update(f"{name}:{weight.dtype}:{tuple(weight.shape)};".encode())
-            state.update(plain_bytes(weight[None]).data)
+        for name, part in self._parts(self._alive()):
+            state.update(f"{name}:{_said(part)};".encode())
+            for one in _content(part):
+                if isinstance(one, Tensor):
+                    state.update(f"{one.dtype}:{tuple(one.shape)};".encode())
+                    state.update(plain_bytes(one[None]).data)
+                else:
+                    state.update(encode(one))
         return state.hexdigest()
 
     def _alive(self) -> nn.Module:
@@ -134,15 +148,10 @@ class Trunk:
             raise InvalidInput("features: the model is gone; keep it as long as activations are computed.")
         return model
 
-    def _weights(self, model: nn.Module) -> Weights:
-        """Return the parts and weights of the trunk, by name."""
-        parts = dict(model.named_modules())
-        found: Weights = []
-        for name in self._names:
-            part = parts.get(name)
-            weights = [] if part is None else weights_of([part])
-            found += [(f"{name}.{place} {type(part).__name__}", weight) for place, weight in enumerate(weights)]
-        return found
+    def _parts(self, model: nn.Module) -> Named:
+        """Return the parts of the trunk that the model has."""
+        parts = dict(model.named_modules(remove_duplicate=False))
+        return [(name, parts[name]) for name in self.names if name in parts]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_model": None}  # a copy can only read
@@ -172,11 +181,22 @@ def _stop(_: nn.Module, __: Any, output: Any) -> None:
     raise _Reached(output)
 
 
-def _noting(noted: dict[str, nn.Module], name: str) -> Any:
+def _noting(noted: dict[str, nn.Module], name: str) -> Callable[..., None]:
     def note(part: nn.Module, *_: Any) -> None:
         noted[name] = part
 
     return note
+
+
+def _here(hook: Callable[..., None]) -> Callable[..., None]:
+    """Return a hook that is deaf to other threads, which may run the same model."""
+    here = threading.get_ident()
+
+    def called(*given: Any) -> None:
+        if threading.get_ident() == here:
+            hook(*given)
+
+    return called
 
 
 def _name(model: nn.Module, layer: str | nn.Module) -> str:
@@ -202,9 +222,24 @@ def _call(model: nn.Module, batch: Any) -> None:
         model(batch)
 
 
-def _counts(weights: Weights) -> list[tuple[int, int]]:
-    return [(weight.data_ptr(), counted(weight)) for _, weight in weights]
+def _said(part: nn.Module) -> str:
+    """Return what a part says of its kind: class, what ``extra_repr`` shows, and functions that it was given."""
+    kind = type(part)
+    given = [one for one in vars(part).values() if isinstance(one, FunctionType | BuiltinFunctionType)]
+    return f"{kind.__module__}.{kind.__qualname__}({part.extra_repr()}){[one.__qualname__ for one in given]}"
 
 
-def _digests(weights: Weights) -> list[tuple[str, bytes]]:
-    return [(name, digest(weight)) for name, weight in weights]
+def _content(part: nn.Module) -> list[Any]:
+    """Return dense tensors and plain values that say all of what a part holds itself."""
+    held = [*weights_of([part]), *beside_of([part])]
+    return [one for leaf in held for one in (dense_of(leaf) if isinstance(leaf, Tensor) else [leaf])]
+
+
+def _counts(parts: Named) -> list[tuple[int, int]]:
+    weights = weights_of(part for _, part in parts)
+    return [(weight.data_ptr() if is_dense(weight) else 0, counted(weight)) for weight in weights]
+
+
+def _digests(parts: Named) -> list[tuple[str, bytes]]:
+    said = [(f"{name}:{_said(part)}", b"") for name, part in parts]
+    return said + [(name, encode(one)) for name, part in parts for one in _content(part)]
