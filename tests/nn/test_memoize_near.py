@@ -302,6 +302,12 @@ def test_what_stood_under_another_margin_stands_no_more():
     assert torch.equal(module(torch.tensor([[7.15]])), Round()(x[1:]))
 
 
+def test_a_margin_is_not_asked_for_without_a_tolerance():
+    module = memoize(Nothing().eval(), margin=1.0)
+    assert [module(torch.zeros(2)) for _ in range(2)] == [3, 3]
+    assert module.stats().hits == 1
+
+
 def test_a_margin_lets_a_calibration_meet_a_lower_rate():
     x = stream(1800, 0.03, d=2)
     module = memoize(Round().eval(), rows=True)

@@ -10,6 +10,8 @@ from torch.autograd import forward_ad
 import mossy.errors as errors
 from mossy.nn.intermediate import memoize
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")  # which PyTorch uses for derivatives in forward mode
+
 
 class Given(nn.Module):
     def __init__(self, function):
@@ -43,7 +45,6 @@ def test_forward_mode_derivatives_pass():
     assert module.stats().hits == 2
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_transforms_pass():
     bare = frozen(nn.Linear(4, 2), nn.Tanh())
     module = memoize(bare)

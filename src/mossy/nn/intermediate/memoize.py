@@ -358,13 +358,14 @@ class Memoized(nn.Module):
             if epoch != self._epoch:
                 return
             kept = []
-            for key, entry, sure in zip(at.missing, entries, self._sure(fresh), strict=True):
+            stands = self._sure(fresh) if at.vectors else [False] * len(fresh)
+            for key, entry, sure in zip(at.missing, entries, stands, strict=True):
                 try:
                     self._cache[key] = entry
                 except FullMemory:
                     self._passed["large"] += 1
                 else:
-                    kept += [key] if sure and entry.vector is not None else []
+                    kept += [key] if sure else []
             if kept:
                 sketches = torch.stack([at.sketches[key] for key in kept])
                 self._beside().setdefault(at.about, Neighbours(sketches)).add(kept, sketches)
