@@ -105,7 +105,7 @@ def examined(attached: Attached, data: Batches) -> tuple[Tensor, Tensor, Tensor]
     """Return log-probabilities of the model alone, cues and targets of all data."""
     parts = []
     for x, y in data:
-        logits, keys = attached._run((x,), {})
+        logits, keys = attached.run(x)
         kept = y.flatten() != -100
         parts.append((attached.log_model(logits.flatten(0, -2))[kept], keys[kept], y.flatten()[kept]))
     log_p, keys, targets = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import mossy
-from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, UnknownName
-from mossy.nn.beside import attach, mixture, votes
+from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, NotFinite, UnknownName
+from mossy.nn.beside import attach, distill, mixture, votes
 from mossy.nn.beside.mixture import calibrated, weight_of
 
 
@@ -72,6 +73,23 @@ def test_the_gradient_of_the_mixture():
     logits = random(2, 3).double().requires_grad_()
     weight = torch.tensor([0.3, 0.6]).double()
     assert torch.autograd.gradcheck(lambda z: mixture(F.log_softmax(z, -1), memory, weight), (logits,))
+
+
+def test_what_both_rule_out_has_no_chance_and_no_gradient():
+    logits = random(2, 3).double()
+    logits[0, 1] = -torch.inf
+    logits.requires_grad_()
+    memory, weight = torch.tensor([[1.0, 0, 0], [0, 0, 1]]).double(), torch.tensor([0.3, 0]).double()
+    log_p = mixture(F.log_softmax(logits, -1), memory, weight)
+    assert (log_p == -torch.inf).tolist() == [[False, True, False], [False] * 3]
+    kept = log_p[log_p > -torch.inf].sum()
+    assert torch.isfinite(torch.autograd.grad(kept, logits)[0]).all()
+
+
+def test_however_cold_the_best_decides():
+    fit, targets = torch.tensor([[0.9, 0.9, 0.8]]), torch.tensor([[0, 1, 1]])
+    for temperature in (1e-45, torch.tensor(1e-6).half()):
+        assert votes(fit, targets, temperature, 2).tolist() == [[0.5, 0.5]]
 
 
 def test_calibration_finds_the_least_loss():
@@ -183,12 +201,45 @@ def test_gradients_reach_the_model_through_its_own_part():
     assert float(above - below) == pytest.approx(2 * float((got * step).sum()), rel=1e-4)
 
 
-def test_predicting_reinforces_only_if_it_is_asked_to():
+def test_the_gradient_of_classes_that_the_model_never_knew():
+    attached = attach(classifier().double(), "1", classes=5)
+    logits = random(2, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(attached.log_model, (logits,))
+    more = torch.autograd.grad(attached.log_model(logits)[:, 3:].sum(), logits)[0]
+    assert more.abs().max() < 1e-6
+
+
+def test_a_model_that_rules_out_classes():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = classifier()
+
+        def forward(self, x):
+            return self.body(x).masked_fill(torch.tensor([False, False, True]), -torch.inf)
+
+    model, (x, y) = Masked().eval(), examples()
+    x, y = x[y < 2], y[y < 2]
+    attached = attach(model, "body.1", weight=0.5)
+    attached.store(x[:10], y[:10])
+    loss = F.nll_loss(attached(x), y)
+    loss.backward()
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters())
+    assert math.isfinite(attached.calibrate([(x, y)]).after)
+    assert math.isfinite(distill(attached, [x], epochs=2).divergence[-1])
+
+
+def test_predicting_reinforces_only_if_it_is_asked_to_and_nothing_else_does():
     model, (x, y) = classifier(), examples(6)
     for reinforce in (False, True):
         attached = attach(model, "1", mossy.Memory(clock=mossy.Steps()), reinforce=reinforce)
         ids = attached.store(x, y)
         before = attached.memory.strength(ids)
+        attached.calibrate([(x, y)])
+        attached.recalled(x)
+        distill(attached, [x], test=[(x, y)], epochs=1)
+        torch.testing.assert_close(attached.without_trace(x), attached.mixed(model(x), attached.recalled(x)))
+        assert (attached.memory.strength(ids) <= before).all()
         attached(x)
         assert (attached.memory.strength(ids).sum(-1) > before.sum(-1)).any() == reinforce
 
@@ -203,6 +254,52 @@ def test_a_durable_memory(tmp_path):
 
 
 # --- as any module -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_the_cue_is_heard_before_a_model_writes_over_it(side):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(8, 16), nn.ReLU(inplace=True), nn.Linear(16, 3)).eval(), random(5, 8)
+    attached = attach(model, "0" if side == "output" else "1", side=side)
+    assert torch.equal(attached.run(x)[1], model[0](x))
+    assert not attached.copy_of_model()[1]._forward_pre_hooks
+
+
+def test_models_of_two_inputs_from_a_loader():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = classifier()
+
+        def forward(self, a, b):
+            return self.body(a + b)
+
+    x, y = examples(12)
+    loader = torch.utils.data.DataLoader([((a, a / 2), int(b)) for a, b in zip(x, y, strict=True)], batch_size=4)
+    attached = attach(Two().eval(), "body.1", weight=0.9)
+    for both, labels in loader:
+        attached.store(both, labels)
+    assert attached.calibrate(loader).n == 12
+    assert distill(attached, loader, test=loader, epochs=1).after.n == 12
+
+
+def test_in_inference_mode():
+    model, (x, y) = classifier(), examples()
+    attached = attach(model, "1", weight=0.0)
+    with torch.inference_mode():
+        attached.store(x[:30], y[:30])
+        assert attached.calibrate([(x[30:].clone(), y[30:].clone())]).weight > 0.5
+    attached(x).sum().backward()
+    attached.calibrate([(x[30:], y[30:])])
+
+
+def test_a_part_in_training_mode_is_seen():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Dropout(), nn.Linear(16, 3)).eval()
+    model[1].train()
+    attached, x, y = attach(model, "1"), random(2, 8), torch.tensor([0, 1])
+    for call in (lambda: attached.store(x, y), lambda: distill(attached, [x])):
+        with pytest.raises(InvalidInput, match=r"a part of the .* is in training mode"):
+            call()
 
 
 def test_detached_the_model_is_as_it_was():
@@ -313,6 +410,8 @@ def test_what_a_model_returns_may_be_anything():
         (lambda m: attach(m, "1", weight=1.0), InvalidParameter, "0.99"),
         (lambda m: attach(m, "1", temperature=0), InvalidParameter, "temperature"),
         (lambda m: attach(m, "1", side="left"), UnknownName, "input"),
+        (lambda m: attach(m, "1", key=5), InvalidDtype, "key: int"),
+        (lambda m: attach(m, "1", logits="x"), InvalidDtype, "logits: str"),
         (lambda m: attach(m, "1", classes=2)(random(1, 8)), InvalidParameter, "3 outputs"),
         (lambda m: attach(m, "1", logits=lambda out: out[0])(random(1, 8)), InvalidShape, r"\(\.\.\., classes\)"),
         (lambda m: attach(m, "1", logits=lambda out: [out])(random(1, 8)), InvalidDtype, "returns"),
@@ -355,3 +454,12 @@ def test_calibrating_on_nothing():
         attached.calibrate([])
     with pytest.raises(InvalidInput, match=r"batches \(x, y\)"):
         attached.calibrate(random(2, 8))
+
+
+def test_calibrating_a_model_that_answers_nan_changes_nothing():
+    model, (x, y) = classifier(), examples()
+    attached = attach(model, "1", logits=lambda out: out / 0 * 0)
+    attached.store(x, y)
+    with pytest.raises(NotFinite, match="NaN"):
+        attached.calibrate([(x, y)])
+    assert float(attached.slope) == 0

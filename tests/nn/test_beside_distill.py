@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.nn.beside import attach, distill, score, widen
+from mossy.nn.beside.distill import divergence_of
 
 
 def taught():
@@ -38,6 +39,49 @@ def test_the_loss_is_the_divergence():
     p, q = attached(x).detach().double().exp(), F.softmax(attached.model(x).detach().double(), -1)
     assert done.divergence[0] == pytest.approx(float((p * (p / q).log()).sum(-1).mean()), abs=1e-5)
     assert math.isnan(done.kept)
+
+
+def test_the_divergence_is_that_of_torch():
+    log_p, log_q = (F.log_softmax(random(4, 3, seed=seed), -1) for seed in range(2))
+    expected = F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+    torch.testing.assert_close(divergence_of(log_p, log_q), expected)
+
+
+def test_a_student_shares_nothing_with_its_teacher():
+    attached, x, _ = taught()
+    net, tied = attached.model, attached.copy_of_model()
+    tied[0].weight = net[0].weight
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    for student in (
+        net,
+        tied,
+        nn.Sequential(net[0], nn.ReLU(), widen(net[2], 3)),
+        nn.Sequential(nn.Linear(8, 3), net[1]),
+    ):
+        with pytest.raises(InvalidInput, match="shares parts"):
+            distill(attached, [x], student=student)
+    assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
+    assert not net.training
+
+
+def test_what_is_frozen_in_a_student_stays_so():
+    attached, x, _ = taught()
+    student = nn.Sequential(nn.BatchNorm1d(8), attached.copy_of_model())
+    student.train()
+    student[0].eval()
+    assert not distill(attached, [x], student=student, epochs=1).model.training
+    assert not student[0].running_mean.any()
+    distill(attached, [x], student=student, epochs=1)
+    assert student[0].running_mean.any()
+
+
+def test_a_student_that_fails_is_put_back_into_its_modes():
+    attached, x, _ = taught()
+    student = nn.Sequential(nn.Linear(8, 8), nn.Dropout(), nn.Linear(8, 4)).eval()
+    student[1].train()
+    with pytest.raises(InvalidShape, match="widen"):
+        distill(attached, [x], student=student)
+    assert [part.training for part in student.modules()] == [False, False, True, False]
 
 
 def test_a_student_of_its_own_with_more_classes():
@@ -88,6 +132,16 @@ def test_what_cannot_be_used_is_named():
     assert len(distill(attached, iter([x]), epochs=2).divergence) == 2
     with pytest.raises(InvalidInput, match="batches"):
         distill(attached, [{"x": x}])
+    with pytest.raises(InvalidDtype, match="list"):
+        distill(attached, [(x, y.tolist())])
+    with pytest.raises(InvalidShape, match=r"\(100,\) is allowed"):
+        distill(attached, [(x, y[:5])])
+    with pytest.raises(InvalidDtype, match="int was given"):
+        distill(attached, [x], student=5)
+    student = attached.copy_of_model()
+    with pytest.raises(InvalidParameter, match="9 was given"):
+        distill(attached, [x], student=student, test=[(x, y + 7)])
+    assert torch.equal(student[0].weight, attached.model[0].weight)
     with pytest.raises(InvalidParameter, match="epochs"):
         distill(attached, [x], epochs=0)
     with pytest.raises(InvalidInput, match="no example"):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
-from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
+from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, NotFinite
 from mossy.memory import Memory
 from mossy.nn.beside.mixture import MOST, MixtureCalibration, calibrated, mixture, votes, weight_of
-from mossy.nn.tensors import check_floating
+from mossy.nn.tensors import check_floating, wide
 
 __all__ = ["Attached", "attach"]
 
@@ -119,16 +119,23 @@ def _thread() -> int:
 
 
 class _Ear:
-    """Hears what a layer does, in the threads that listen."""
+    """Hears what a layer gives or is given, in the threads that listen: a copy, since a model may write over it."""
 
     def __init__(self, takes_input: bool) -> None:
         self._takes_input = takes_input
         self._heard: dict[int, Any] = {}
 
-    def __call__(self, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def on(self, layer: nn.Module) -> Any:
+        """Listen to a layer, to its input before it runs; return what ends it by ``remove()``."""
+        return layer.register_forward_pre_hook(self) if self._takes_input else layer.register_forward_hook(self)
+
+    def __call__(self, module: nn.Module, given: tuple[Any, ...], output: Any = None) -> None:
         thread = _thread()
         if thread in self._heard:
-            self._heard[thread] = given if self._takes_input else output
+            heard = given if self._takes_input else output
+            if isinstance(heard, tuple):
+                heard = heard[0] if heard else None
+            self._heard[thread] = heard.detach().clone() if isinstance(heard, Tensor) else heard
 
     def hear(self, run: Callable[[], Any]) -> tuple[Any, Any]:
         """Return what ``run`` returns, and what the layer did meanwhile, the last time; None if it was not called."""
@@ -189,12 +196,12 @@ class Attached(nn.Module):
         temperature = check_number(temperature, "attach.temperature", 0.0, open_low=True)
         self.model = model
         self.memory = Memory(similarity="cosine") if memory is None else memory
-        self._key, self._logits = key, logits
+        self._key, self._logits = _callable(key, "attach.key"), _callable(logits, "attach.logits")
         self.register_buffer("slope", torch.tensor(0.0))  # of λ, by familiarity
         self.register_buffer("offset", torch.logit(torch.tensor(weight / MOST)))
         self.register_buffer("temperature", torch.tensor(temperature))
         self._ear = _Ear(takes_input)
-        self._handle: Any = model.get_submodule(self.layer).register_forward_hook(self._ear)
+        self._handle: Any = self._ear.on(model.get_submodule(self.layer))
 
     # --- predict ---------------------------------------------------------------------------------
 
@@ -208,8 +215,13 @@ class Attached(nn.Module):
         InvalidInput
             The activation does not fit the logits or the memory, or holds NaN.
         """
-        logits, keys = self._run(inputs, named)
-        return self.mixed(logits, self._recalled(keys, self._outputs(logits)))
+        logits, cues = self.run(*inputs, **named)
+        return self.mixed(logits, self.recalled_by(cues, self.outputs(logits), self.reinforce))
+
+    def without_trace(self, *inputs: Any, **named: Any) -> Tensor:
+        """Return what a call returns; nothing is reinforced."""
+        logits, cues = self.run(*inputs, **named)
+        return self.mixed(logits, self.recalled_by(cues, self.outputs(logits)))
 
     def mixed(self, logits: Tensor, recalled: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return ``ln p (..., classes)`` of logits ``(..., c)`` and what ``recalled`` says of each."""
@@ -222,12 +234,15 @@ class Attached(nn.Module):
 
     @torch.no_grad()
     def recalled(self, *inputs: Any) -> tuple[Tensor, Tensor] | None:
-        """Return how well the best memories fit ``(n, k)``, and their targets; None if the memory is empty."""
-        logits, keys = self._run(inputs, {})
-        recalled: tuple[Tensor, Tensor] | None = self._recalled(keys, self._outputs(logits))
+        """Return how well the best memories fit ``(n, k)``, and their targets; None if the memory is empty.
+
+        Nothing is reinforced.
+        """
+        logits, cues = self.run(*inputs)
+        recalled: tuple[Tensor, Tensor] | None = self.recalled_by(cues, self.outputs(logits))
         return recalled
 
-    def _run(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def run(self, *inputs: Any, **named: Any) -> tuple[Tensor, Tensor]:
         """Return the model's logits ``(..., c)``, and the cue of each ``(n, d)``."""
         if self._handle is None:
             raise InvalidInput("attached: it was detached; attach the model again.")
@@ -235,8 +250,6 @@ class Attached(nn.Module):
         logits = self.logits_of(out)
         if logits.dim() < 2:
             raise InvalidShape(f"attach: logits of shape {tuple(logits.shape)} came back; (..., classes) is allowed.")
-        if isinstance(heard, tuple):
-            heard = heard[0] if heard else None
         if heard is None:
             raise InvalidInput(
                 f"attach: the layer {self.layer!r} was not called, or with keywords only, or the model was compiled "
@@ -253,34 +266,35 @@ class Attached(nn.Module):
 
     def log_model(self, logits: Tensor) -> Tensor:
         """Return ``ln p_model (n, classes)``, at least in float32; classes that it does not know share ``UNSEEN``."""
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        more = 0 if self.classes is None else self.classes - wide.shape[1]
+        known = logits.to(wide(logits.dtype))
+        more = 0 if self.classes is None else self.classes - known.shape[1]
         if more < 0:
             raise InvalidParameter(
-                f"attach.classes: {self.classes} was given; the model has {wide.shape[1]} outputs. Give at least as "
+                f"attach.classes: {self.classes} was given; the model has {known.shape[1]} outputs. Give at least as "
                 "many, or None."
             )
         if more:
-            other = wide.detach().logsumexp(1, keepdim=True) + math.log(UNSEEN / more)
-            wide = torch.cat([wide, other.expand(-1, more)], 1)
-        return F.log_softmax(wide, -1)
+            other = known.logsumexp(1, keepdim=True) + math.log(UNSEEN / more)
+            known = torch.cat([known, other.expand(-1, more)], 1)
+        return F.log_softmax(known, -1)
 
-    def _outputs(self, logits: Tensor) -> int:
+    def outputs(self, logits: Tensor) -> int:
+        """Return how many classes a prediction has, for the model's logits ``(..., c)``."""
         return logits.shape[-1] if self.classes is None else self.classes
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _recalled(self, keys: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+    def recalled_by(self, cues: Tensor, classes: int, reinforce: bool = False) -> tuple[Tensor, Tensor] | None:
         """Return how well the best memories fit ``(n, k)``, best first, and their targets; None if there is nothing."""
-        if not len(self.memory) or not len(keys):
+        if not len(self.memory) or not len(cues):
             return None
         k = min(self.k, len(self.memory))
-        found = self.memory.recall(keys.float().cpu().numpy(), k=k, reinforce=self.reinforce)
+        found = self.memory.recall(cues.float().cpu().numpy(), k=k, reinforce=reinforce)
         targets = np.asarray(found.payload)
         if targets.dtype.kind not in "iu":
             raise InvalidDtype("attach: the memory has payloads that are no integers; attached.store writes targets.")
-        _check_targets(targets, classes, "attach: a target in the memory")
+        check_targets(targets, classes, "attach: a target in the memory")
         fit = torch.from_numpy(found.fit.astype(np.float32))
-        return fit.to(keys.device), torch.from_numpy(targets.astype(np.int64)).to(keys.device)
+        return fit.to(cues.device), torch.from_numpy(targets.astype(np.int64)).to(cues.device)
 
     # --- store and calibrate ---------------------------------------------------------------------
 
@@ -291,7 +305,7 @@ class Attached(nn.Module):
         Parameters
         ----------
         x
-            The model's input; a tuple is its inputs.
+            The model's input; a tuple or a list is its inputs.
         y
             Targets in the shape of the logits without classes, ``(b,)`` or ``(b, s)``; −100 is left out.
 
@@ -303,25 +317,19 @@ class Attached(nn.Module):
         Raises
         ------
         InvalidInput
-            The model is in training mode, or something does not fit. Nothing was stored.
+            A part of the model is in training mode, or something does not fit. Nothing was stored.
         """
         logits, keys, targets = self._examined(x, y, "store")
         if not len(keys):
             return np.empty(0, np.int64)
-        _check_targets(targets.cpu().numpy(), self._outputs(logits), "store.y")
+        check_targets(targets.cpu().numpy(), self.outputs(logits), "store.y")
         return self.memory.store(keys.float().cpu().numpy(), payload=targets.tolist())
 
     def _examined(self, x: Any, y: Any, verb: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits ``(n, c)``, cues ``(n, d)`` and targets ``(n,)`` of those that are not left out."""
-        if self.model.training:
-            raise InvalidInput(f"{verb}: the model is in training mode, where activations are random. Call eval().")
-        logits, keys = self._run(x if isinstance(x, tuple) else (x,), {})
-        if not isinstance(y, Tensor) or y.is_floating_point() or y.dtype == torch.bool:
-            what = y.dtype if isinstance(y, Tensor) else type(y).__name__
-            raise InvalidDtype(f"{verb}.y: {what} was given; a tensor of integers is allowed.")
-        if y.shape != logits.shape[:-1]:
-            raise InvalidShape(f"{verb}.y: shape {tuple(y.shape)} was given; {tuple(logits.shape[:-1])} is allowed.")
-        targets = y.to(keys.device, torch.long).flatten()
+        check_evaluates(self.model, f"{verb}: a part of the model")
+        logits, keys = self.run(*inputs_of(x))
+        targets = flat_targets(y, logits, f"{verb}.y")
         wanted = targets != IGNORED
         return logits.flatten(0, -2)[wanted], keys[wanted], targets[wanted]
 
@@ -339,7 +347,7 @@ class Attached(nn.Module):
         Raises
         ------
         InvalidInput
-            No data, no memory, or as in ``store``. Nothing was changed.
+            No data, no memory, NaN, or as in ``store``. Nothing was changed.
         """
         adaptive = check_flag(adaptive, "calibrate.adaptive")
         if not len(self.memory):
@@ -348,15 +356,17 @@ class Attached(nn.Module):
         for batch in data:
             x, y = pair(batch, "calibrate.data")
             logits, keys, targets = self._examined(x, y, "calibrate")
-            recalled = self._recalled(keys, self._outputs(logits))
+            recalled = self.recalled_by(keys, self.outputs(logits))
             if recalled is None:
                 continue
-            _check_targets(targets.cpu().numpy(), self._outputs(logits), "calibrate.y")
+            check_targets(targets.cpu().numpy(), self.outputs(logits), "calibrate.y")
             log_true = self.log_model(logits).gather(1, targets[:, None])[:, 0]
             parts.append((log_true, recalled[0], recalled[1] == targets[:, None]))
         if not parts:
             raise InvalidInput("calibrate.data: no example was given; give batches (x, y).")
         log_true, fits, right = (torch.cat([part[i] for part in parts]).cpu() for i in range(3))
+        if bool(log_true.isnan().any()):
+            raise NotFinite("calibrate: the model returned NaN; numbers, or −inf for what it rules out, are allowed.")
         chosen = calibrated(log_true, fits, right, adaptive)
         self.slope.fill_(chosen.slope)
         self.offset.fill_(chosen.offset)
@@ -376,9 +386,9 @@ class Attached(nn.Module):
         """Return a copy of the model alone."""
         copied = copy.deepcopy(self.model)
         for module in copied.modules():
-            for number, hook in list(module._forward_hooks.items()):
-                if isinstance(hook, _Ear):
-                    del module._forward_hooks[number]
+            for hooks in (module._forward_hooks, module._forward_pre_hooks):
+                for number in [number for number, hook in hooks.items() if isinstance(hook, _Ear)]:
+                    del hooks[number]
         return copied
 
     def logits_of(self, out: Any) -> Tensor:
@@ -402,13 +412,40 @@ def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
     return layer
 
 
-def _check_targets(targets: np.ndarray[Any, Any], classes: int, name: str) -> None:
+def check_targets(targets: np.ndarray[Any, Any], classes: int, name: str) -> None:
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:
         raise InvalidParameter(
             f"{name}: {low if low < 0 else high} was given; 0 to {classes - 1} is allowed. attach(classes=) makes room "
             "for more."
         )
+
+
+def _callable(given: Callable[..., Any] | None, name: str) -> Callable[..., Any] | None:
+    if given is not None and not callable(given):
+        raise InvalidDtype(f"{name}: {type(given).__name__} was given; a function, or None, is allowed.")
+    return given
+
+
+def check_evaluates(model: nn.Module, what: str) -> None:
+    """Refuse a model of which a part is in training mode."""
+    if any(part.training for part in model.modules()):
+        raise InvalidInput(f"{what} is in training mode, where activations are random. Call eval().")
+
+
+def flat_targets(y: object, logits: Tensor, name: str) -> Tensor:
+    """Return targets ``(n,)`` of logits ``(..., c)``, on their device."""
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        what = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise InvalidDtype(f"{name}: {what} was given; a tensor of integers is allowed.")
+    if y.shape != logits.shape[:-1]:
+        raise InvalidShape(f"{name}: shape {tuple(y.shape)} was given; {tuple(logits.shape[:-1])} is allowed.")
+    return y.to(logits.device, torch.long).flatten()
+
+
+def inputs_of(x: Any) -> tuple[Any, ...]:
+    """Return a model's inputs: a ``DataLoader`` makes lists of what were tuples."""
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
 
 
 def pair(batch: Any, name: str) -> tuple[Any, Tensor]:

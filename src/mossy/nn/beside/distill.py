@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mossy.arrays import check_integer, check_number
 from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
-from mossy.nn.beside.attach import IGNORED, Attached, pair
+from mossy.nn.beside.attach import IGNORED, Attached, check_evaluates, check_targets, flat_targets, inputs_of, pair
 
 __all__ = ["Distilled", "Score", "distill", "score", "widen"]
 
@@ -89,16 +89,17 @@ def distill(
     Parameters
     ----------
     attached
-        The teacher, in evaluation mode; it is not changed.
+        The teacher, in evaluation mode; it is not changed, and nothing in its memory is reinforced.
     data
         Batches ``x`` or ``(x, y)``; of ``y`` only −100 counts, which leaves positions out. No targets are needed: for
         what was stored, the memory tells the target; for other data it tells what it is like. They are iterated and
         held in memory once, with what they recall; every epoch learns them in another order.
     student
         What learns; a copy of the teacher's model unless given. It returns as many classes as the teacher; ``widen``
-        makes room for new ones.
+        makes room for new ones. It learns in training mode; if it is in training mode already, parts of it that are in
+        evaluation mode stay so. It shares no part with the teacher's model.
     test
-        Batches ``(x, y)`` on which teacher and student are scored.
+        Batches ``(x, y)`` on which the teacher is scored before, and the student after.
     epochs
         At least 1.
     lr
@@ -123,24 +124,59 @@ def distill(
     """
     if not isinstance(attached, Attached):
         raise InvalidDtype(f"distill.attached: {type(attached).__name__} was given; what attach() returns is allowed.")
-    if attached.model.training:
-        raise InvalidInput("distill: the teacher is in training mode, where it is random. Call eval().")
+    check_evaluates(attached.model, "distill: a part of the teacher")
     epochs = check_integer(epochs, "distill.epochs", 1)
     rate = check_number(lr, "distill.lr", 0.0, open_low=True)
-    learner = attached.copy_of_model() if student is None else student
-    steps = torch.optim.Adam(learner.parameters(), rate) if optimizer is None else optimizer(learner.parameters())
-    learner.train()
-    lessons = [(x, counts, attached.recalled(*x)) for x, counts in map(_inputs, data)]
     random = np.random.default_rng(check_integer(seed, "distill.seed", 0))
-    divergence = tuple(
-        _epoch(attached, learner, [lessons[i] for i in random.permutation(len(lessons))], steps) for _ in range(epochs)
-    )
+    learner = attached.copy_of_model() if student is None else _check_apart(student, attached.model)
+    steps = torch.optim.Adam(learner.parameters(), rate) if optimizer is None else optimizer(learner.parameters())
+    lessons = [_lesson(attached, batch) for batch in data]
+    batches = None if test is None else list(test)
+    before = None if batches is None else score(attached.model, batches, attached)
+    memory = None if batches is None else score(attached, batches)
+    modes = [(part, part.training) for part in learner.modules()]
+    if not learner.training:
+        learner.train()
+    try:
+        divergence = tuple(
+            _epoch(attached, learner, [lessons[i] for i in random.permutation(len(lessons))], steps)
+            for _ in range(epochs)
+        )
+    except BaseException:
+        for part, training in modes:
+            part.training = training
+        raise
     learner.eval()
-    if test is None:
-        return Distilled(learner, divergence)
-    batches = list(test)
-    alone = score(attached.model, batches, attached)
-    return Distilled(learner, divergence, alone, score(attached, batches), score(learner, batches, attached))
+    after = None if batches is None else score(learner, batches, attached)
+    return Distilled(learner, divergence, before, memory, after)
+
+
+def _check_apart(student: object, teacher: nn.Module) -> nn.Module:
+    """Return a student that shares neither a part nor a tensor with its teacher."""
+    if not isinstance(student, nn.Module):
+        raise InvalidDtype(f"distill.student: {type(student).__name__} was given; a torch.nn.Module is allowed.")
+    if _parts_and_numbers(student) & _parts_and_numbers(teacher):
+        raise InvalidInput(
+            "distill.student: it shares parts with the teacher's model, which would change while it teaches. Make it "
+            "of parts of attached.copy_of_model()."
+        )
+    return student
+
+
+def _parts_and_numbers(model: nn.Module) -> set[tuple[str, int]]:
+    """Return what says which modules these are, and where their numbers lie."""
+    numbers = [*model.parameters(), *model.buffers()]
+    places = {one.untyped_storage().data_ptr() for one in numbers if one.layout == torch.strided} - {0}
+    return {("part", id(part)) for part in model.modules()} | {("numbers", place) for place in places}
+
+
+@torch.no_grad()
+def _lesson(attached: Attached, batch: Any) -> Lesson:
+    """Return the model's inputs, which positions count, and what is recalled."""
+    x, y = _inputs(batch)
+    logits, cues = attached.run(*x)
+    wanted = None if y is None else flat_targets(y, logits, "distill.data: y") != IGNORED
+    return x, wanted, attached.recalled_by(cues, attached.outputs(logits))
 
 
 def _epoch(attached: Attached, learner: nn.Module, lessons: list[Lesson], steps: torch.optim.Optimizer) -> float:
@@ -160,7 +196,7 @@ def _epoch(attached: Attached, learner: nn.Module, lessons: list[Lesson], steps:
             log_p, log_q = log_p[wanted], log_q[wanted]
         if not len(log_p):
             continue
-        loss = F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+        loss = divergence_of(log_p, log_q)
         steps.zero_grad()
         torch.autograd.backward(loss)
         steps.step()
@@ -170,31 +206,42 @@ def _epoch(attached: Attached, learner: nn.Module, lessons: list[Lesson], steps:
     return total / n
 
 
-def _inputs(batch: Any) -> tuple[tuple[Any, ...], Tensor | None]:
-    """Return the model's inputs, and which positions count."""
+def divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""Return the mean of ``KL(p ‖ q) = Σ p (ln p − ln q)`` over ``ln p, ln q (n, classes)``; ``0 ln 0`` is 0."""
+    ruled_out = log_p == -torch.inf
+    return (log_p.exp() * (log_p - log_q).masked_fill(ruled_out, 0.0)).sum() / len(log_p)
+
+
+def _inputs(batch: Any) -> tuple[tuple[Any, ...], Any]:
+    """Return the model's inputs, and targets, if there are any."""
     if isinstance(batch, Tensor):
         return (batch,), None
     x, y = (batch[0], None) if isinstance(batch, tuple | list) and len(batch) == 1 else pair(batch, "distill.data")
-    return x if isinstance(x, tuple) else (x,), None if y is None else y.flatten() != IGNORED
+    return inputs_of(x), y
 
 
 @torch.no_grad()
 def score(model: nn.Module, data: Iterable[tuple[Any, Tensor]], attached: Attached | None = None) -> Score:
-    """Return how well a model predicts ``y`` of batches ``(x, y)``; −100 is left out.
+    """Return how well a model predicts ``y`` of batches ``(x, y)``; −100 is left out, and nothing is reinforced.
 
     Classes that the model does not know count as they do in a mixture with ``attached``, if that is given.
     """
     total, right, n = 0.0, 0, 0
+    predict = model.without_trace if isinstance(model, Attached) else model
     for batch in data:
         x, y = pair(batch, "score.data")
-        out = model(*(x if isinstance(x, tuple) else (x,)))
-        logits = (out if attached is None else attached.logits_of(out)).flatten(0, -2)
-        log_p = F.log_softmax(logits.float(), -1) if attached is None else attached.log_model(logits)
-        kept = y.flatten() != IGNORED
-        log_p, y = log_p[kept], y.flatten()[kept].to(log_p.device)
-        total += F.nll_loss(log_p, y, reduction="sum").item()
-        right += int((log_p.argmax(-1) == y).sum())
-        n += len(y)
+        out = predict(*inputs_of(x))
+        logits = out if attached is None else attached.logits_of(out)
+        flat, targets = logits.flatten(0, -2), flat_targets(y, logits, "score.y")
+        kept = targets != IGNORED
+        log_p = (F.log_softmax(flat.float(), -1) if attached is None else attached.log_model(flat))[kept]
+        targets = targets[kept]
+        if not len(targets):
+            continue
+        check_targets(targets.cpu().numpy(), log_p.shape[1], "score.y")
+        total += F.nll_loss(log_p, targets, reduction="sum").item()
+        right += int((log_p.argmax(-1) == targets).sum())
+        n += len(targets)
     if not n:
         raise InvalidInput("score.data: no example was given; give batches (x, y).")
     return Score(total / n, right / n, n)

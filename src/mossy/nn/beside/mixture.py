@@ -40,7 +40,8 @@ def votes(fit: Tensor, targets: Tensor, temperature: float | Tensor, classes: in
     ----------
     Khandelwal et al. (2020), Generalization through memorization, ICLR, arXiv:1911.00172, section 2.
     """
-    shares = (fit / temperature).softmax(-1)
+    behind = fit - fit.amax(-1, keepdim=True)  # the best by 0, whatever T is rounded to
+    shares = (behind / temperature).masked_fill(behind == 0, 0.0).softmax(-1)
     return shares.new_zeros(len(fit), classes).scatter_add_(1, targets, shares)
 
 
@@ -50,14 +51,16 @@ def mixture(log_model: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
     Parameters
     ----------
     log_model
-        ``ln p_model (n, classes)``, finite.
+        ``ln p_model (n, classes)``; −inf for what a model rules out.
     memory
         ``p_mem (n, classes)``.
     weight
         ``λ (n,)``, from 0 to below 1: ``weight_of`` a familiarity.
     """
     share = weight[:, None]
-    return torch.logaddexp(log_model + torch.log1p(-share), torch.log(share * memory))
+    ruled_out = (log_model == -torch.inf) & (share * memory == 0)  # by both; the gradient of ln 0 would be NaN
+    known = log_model.masked_fill(ruled_out, 0.0) + torch.log1p(-share)
+    return torch.logaddexp(known, torch.log(share * memory)).masked_fill(ruled_out, -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class MixtureCalibration:
     n: int
 
 
+@torch.inference_mode(False)  # the search needs gradients
 def calibrated(log_true: Tensor, fit: Tensor, right: Tensor, adaptive: bool = True) -> MixtureCalibration:
     r"""Return what brings the least loss.
 
