@@ -92,12 +92,13 @@ def mossy(awake: int) -> Learn:
     def learn(x: Tensor, y: Tensor, buffer: int, seed: int, setting: Setting) -> nn.Module:
         model, memory = network(x.shape[1], seed), ReplayMemory(buffer, seed=seed)
         optimizer, rest = sgd(model, setting), 0
-        by, match = setting["by"], setting["match"]
+        loss, match = setting["loss"], setting["match"]
         for new, rows in parts(y, seed):
             rest += max(min(REPLAY, len(memory)) - awake, 0)
-            drive(memory, model, optimizer, x[rows], y[rows], replay=awake, by=by, match=match, store=new)
+            drive(memory, model, optimizer, x[rows], y[rows], replay=awake, loss=loss, match=match, store=new)
         if rest:
-            asleep: Setting = {"batches": rest // REPLAY, "batch": REPLAY, "by": by, "match": match}
+            memory.reconsolidate(model)
+            asleep: Setting = {"batches": rest // REPLAY, "batch": REPLAY, "by": "uniform", "match": match}
             consolidate(memory, model, optimizer=optimizer, seed=seed, **asleep)
         return model
 
@@ -240,10 +241,10 @@ def options(**choices: tuple[Any, ...]) -> list[Setting]:
 def methods() -> dict[str, tuple[Learn, list[Setting]]]:
     """Return who learns, with the settings to choose among."""
     dark = options(rate=RATES, alpha=(0.5, 0.2), beta=(1.0, 0.5))
-    mine = options(rate=RATES, match=(0.2, 0.5), by=("uniform", "surprise"))
+    mine = options(rate=RATES, match=(0.2, 0.5), loss=("symmetric", "asymmetric"))
     rows: dict[str, tuple[Learn, list[Setting]]] = {
         "mossy": (mossy(AWAKE), mine),
-        "mossy, no sleep": (mossy(REPLAY), [one for one in mine if one["by"] == "uniform"]),
+        "mossy, no sleep": (mossy(REPLAY), [one for one in mine if one["loss"] == "symmetric"]),
         "DER++": (written("DER++"), [one | {"draws": draws} for one in dark for draws in ("both", "halves")]),
         "ER-ACE": (written("ER-ACE"), options(rate=RATES)),
         "replay": (written("replay"), options(rate=RATES)),

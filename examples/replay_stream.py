@@ -76,6 +76,7 @@ def learned(x: Tensor, y: Tensor, t: Tensor, u: Tensor, passes: int, kept: int, 
                     F.cross_entropy(model(x[batch]), y[batch]).backward()
                     optimizer.step()
         if sleep:
+            memory.reconsolidate(model)
             consolidate(memory, model, batches=sleep, optimizer=optimizer)
         shown = u < first + 2
         with torch.no_grad():
