@@ -184,6 +184,24 @@ def test_a_call_changes_no_state_that_it_was_given():
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("b", [1, 2])
+def test_a_state_owns_its_numbers(b, heads):
+    model = made(chunk=8, heads=heads)
+    x = normal(b, 3, 8)
+    start = model.start[0].detach().clone()
+    with torch.no_grad():
+        expected = [part.clone() for parts in model(x)[1][:5] for part in parts]
+        for state in (model(x)[1], model.begin(b)):
+            state.memory[0][0].zero_()
+            assert torch.equal(model.start[0], start)
+            assert b == 1 or state.memory[0][1].abs().sum() > 0
+        _, state = model(x)
+        model.start[0].add_(1)
+    for part, before in zip((part for parts in state[:5] for part in parts), expected, strict=True):
+        assert torch.equal(part, before)
+
+
 def test_training_teaches_it_to_recall():
     torch.manual_seed(0)
     model = NeuralMemory(16, depth=1, chunk=8, momentum=0.0)

@@ -192,7 +192,7 @@ class NeuralMemory(nn.Module):
             found, moment = advance(
                 DEPTHS[self.depth],
                 self._start(x.shape[0]),
-                begin(self._start(x.shape[0]), self.momentum > 0) if state is None else _moment(state),
+                begin(_owned(self._start(x.shape[0])), self.momentum > 0) if state is None else _moment(state),
                 tokens,
                 gates,
                 self.chunk,
@@ -230,7 +230,7 @@ class NeuralMemory(nn.Module):
     def begin(self, b: int) -> NeuralMemoryState:
         """Return the state of ``b`` streams before their first token; it is what ``state=None`` stands for."""
         b, h = check_integer(b, "NeuralMemory.begin: b", 1), self.heads
-        given = iter(self._start(b))
+        given = _owned(self._start(b))
         like = self.gate.weight.new_zeros((), dtype=self._precise)
         memory = tuple(
             like.new_zeros(b, h, *shape) if w is None else w.view(b, h, *shape)
@@ -342,6 +342,11 @@ class NeuralMemory(nn.Module):
 def _moment(state: NeuralMemoryState) -> Moment:
     memory, carried, velocity, inputs, changes = (tuple(part.flatten(0, 1) for part in parts) for parts in state[:5])
     return Moment(memory, carried, velocity, Learned(inputs, changes) if inputs[0].shape[1] else None)
+
+
+def _owned(weights: Weights) -> Weights:
+    """Return copies, each sequence its own: what goes into a state shares nothing with the layer's parameters."""
+    return tuple(None if w is None else w.clone(memory_format=torch.contiguous_format) for w in weights)
 
 
 def convolved(x: Tensor, taps: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
