@@ -12,12 +12,17 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 # By name: the small arguments, and what must be in the output.
-RUNS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+RUNS: dict[str, tuple[dict[str, int | float], tuple[str, ...]]] = {
+    "attach_memory": ({"n": 400, "epochs": 2}, ("these are the digits of scikit-learn", "accuracy on it is 0.000")),
     "cache": (
         {"n": 200, "capacity": 150},
         ("kept 150", "100.0% right", "words: cosine 0.98, a hit", "of 9 users"),
     ),
     "coreset": ({"n": 400}, ("all 320 images    1.000", "coreset of 30    0.9")),
+    "hopfield_bags": ({"n": 32, "size": 6, "epochs": 2, "seeds": 1}, ("it is what is read most",)),
+    "memoize_encoder": ({"scenes": 60, "width": 8, "epochs": 4, "rate": 0.1}, ("480 frames: ", "answers changed")),
+    "plastic_rnn": ({"steps": 24, "tested": 20}, ("names right, of 5 told once: ",)),
+    "replay_stream": ({"n": 400, "passes": 1, "kept": 50}, ("a sleep after each part  1.000",)),
     "digits_by_class": ({"n": 300}, ("as if they had never been seen: True",)),
     "few_shot_characters": ({"episodes": 4}, ("these are the digits of scikit-learn", "patches: ")),
     "novel_images": ({}, ("none of them a 4", "area under the ROC curve 0.99")),
