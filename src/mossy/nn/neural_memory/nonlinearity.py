@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 __all__ = ["NONLINEARITIES", "Nonlinearity"]
 
-# torch's own kernels make one pass where the formulas make six.
-_gelu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.gelu_backward.default
-_silu_back: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.default
+_gelu: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.gelu_backward.default
+_silu: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.silu_backward.default
 
 
 @final
@@ -46,6 +45,15 @@ class Nonlinearity:
     def of(self, z: Tensor) -> Tensor:
         """Return ``φ(z)``."""
         return self.f(z).sub_(self.mean)
+
+
+# torch's own kernels make one pass where the formulas make six; unlike functions, they cannot be pickled.
+def _gelu_back(g: Tensor, z: Tensor) -> Tensor:
+    return _gelu(g, z)
+
+
+def _silu_back(g: Tensor, z: Tensor) -> Tensor:
+    return _silu(g, z)
 
 
 def _gelu_bend(z: Tensor) -> Tensor:
