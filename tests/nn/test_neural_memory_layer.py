@@ -99,9 +99,36 @@ def test_autocast():
     assert model.project.weight.grad.isfinite().all()
 
 
-def test_meta_device_and_moves():
-    model = NeuralMemory(8, heads=2, device="meta")
+@pytest.mark.parametrize("chunk", [1, 2, 8])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_backward_under_autocast(depth, chunk):
+    model = made(8, depth=depth, chunk=chunk)
+    x = normal(2, 10, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(x)[0].sum().backward()
+    inside = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, _ = model(x)
+    y.sum().backward()
+    for a, p in zip(inside, model.parameters(), strict=True):
+        torch.testing.assert_close(a, p.grad, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_meta_device_and_moves(depth):
+    model = NeuralMemory(8, depth=depth, heads=2, device="meta")
     assert all(p.is_meta for p in model.parameters())
+    y, state = model(torch.empty(2, 3, 8, device="meta"))
+    assert y.shape == (2, 3, 8)
+    assert state.memory[0].is_meta
+    model.to_empty(device="cpu")
+    for p in model.parameters():
+        p.data.fill_(torch.nan)
+    torch.manual_seed(0)
+    model.reset_parameters()
+    for mine, theirs in zip(model.parameters(), made(depth=depth, heads=2).parameters(), strict=True):
+        assert torch.equal(mine, theirs)
     state = made().begin(2)
     assert state.to("cpu").memory[0].device.type == "cpu"
     assert made().double()(normal(1, 3, 8, dtype=torch.float64))[0].dtype == torch.float64
@@ -119,6 +146,16 @@ def test_state_dict_and_deepcopy(choices):
     x = normal(2, 5, 8)
     torch.testing.assert_close(other(x)[0], model(x)[0], rtol=0, atol=0)
     torch.testing.assert_close(copy.deepcopy(model)(x)[0], model(x)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("nonlinearity", ["gelu", "relu", "silu", "tanh"])
+def test_pickled_whole(nonlinearity):
+    model = made(nonlinearity=nonlinearity)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    x = normal(2, 5, 8)
+    assert torch.equal(torch.load(file, weights_only=False)(x)[0], model(x)[0])
 
 
 def test_compiled():

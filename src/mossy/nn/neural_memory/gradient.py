@@ -12,6 +12,7 @@ from torch import Tensor
 from mossy.errors import InvalidInput
 from mossy.nn.neural_memory.network import Gradients, Learned, Network, Options, Weights, some
 from mossy.nn.neural_memory.stream import Gates, Moment, Passed, Tokens, filled, pieces, run
+from mossy.nn.tensors import without_autocast
 
 __all__ = ["advance"]
 
@@ -84,24 +85,29 @@ class _Advance(torch.autograd.Function):
                 "NeuralMemory: a gradient with create_graph=True was asked for; it can be differentiated once only. "
                 "Leave create_graph at False."
             )
-        network, chunk, options, counts = ctx.choices
-        saved = ctx.saved_tensors
-        tokens, gates, start, _, _, _, inputs, changes = _grouped(saved, counts)
-        rest = islice(saved, sum(counts), None)
-        passed = [_closed(began, list(_grouped(rest, lengths))) for began, lengths in ctx.layouts]
-        cut = pieces(Tokens(*tokens), Gates(*gates), chunk, Learned(inputs, changes) if inputs else None)
-        answers = torch.split(
-            torch.zeros_like(tokens[2]) if d_found is None else d_found, [part.keys.shape[1] for part, _ in cut], 1
-        )
-        layers = len(start)
-        back = _Back(network, options, start, list(_grouped(d_after, [layers, layers, counts[5], layers, layers])))
-        found = [
-            back.step(part, gate, d, each)
-            for (part, gate), d, each in zip(reversed(cut), reversed(answers), reversed(passed), strict=True)
-        ]
-        each_token = (torch.cat(parts[::-1], 1) for parts in zip(*found, strict=True))
-        d_moment = (back.memory, back.carried, back.velocity, back.inputs[: counts[6]], back.changes[: counts[7]])
-        return None, None, None, None, *each_token, *back.start, *(part for parts in d_moment for part in parts)
+        with without_autocast(ctx.saved_tensors[0].device):
+            return _gradients(ctx, d_found, d_after)
+
+
+def _gradients(ctx: Any, d_found: Tensor | None, d_after: Iterable[Tensor | None]) -> tuple[Any, ...]:
+    network, chunk, options, counts = ctx.choices
+    saved = ctx.saved_tensors
+    tokens, gates, start, _, _, _, inputs, changes = _grouped(saved, counts)
+    rest = islice(saved, sum(counts), None)
+    passed = [_closed(began, list(_grouped(rest, lengths))) for began, lengths in ctx.layouts]
+    cut = pieces(Tokens(*tokens), Gates(*gates), chunk, Learned(inputs, changes) if inputs else None)
+    answers = torch.split(
+        torch.zeros_like(tokens[2]) if d_found is None else d_found, [part.keys.shape[1] for part, _ in cut], 1
+    )
+    layers = len(start)
+    back = _Back(network, options, start, list(_grouped(d_after, [layers, layers, counts[5], layers, layers])))
+    found = [
+        back.step(part, gate, d, each)
+        for (part, gate), d, each in zip(reversed(cut), reversed(answers), reversed(passed), strict=True)
+    ]
+    each_token = (torch.cat(parts[::-1], 1) for parts in zip(*found, strict=True))
+    d_moment = (back.memory, back.carried, back.velocity, back.inputs[: counts[6]], back.changes[: counts[7]])
+    return None, None, None, None, *each_token, *back.start, *(part for parts in d_moment for part in parts)
 
 
 def _opened(passed: Passed) -> list[tuple[Tensor | None, ...] | None]:

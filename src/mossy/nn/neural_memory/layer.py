@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter
+from mossy.nn.convolution import convolved
 from mossy.nn.neural_memory.gradient import advance
 from mossy.nn.neural_memory.network import Learned, Options, Weights, some
 from mossy.nn.neural_memory.nonlinearity import NONLINEARITIES
 from mossy.nn.neural_memory.state import NeuralMemoryState
 from mossy.nn.neural_memory.stream import DEPTHS, Gates, Moment, Tokens, begin, finished
-from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape
+from mossy.nn.tensors import check_fits, check_floating, check_mask, check_shape, wide, without_autocast
 
 __all__ = ["NeuralMemory"]
 
@@ -138,16 +139,33 @@ class NeuralMemory(nn.Module):
         self.norm = nn.RMSNorm(self.d_model, eps=EPSILON, **place) if check_flag(normalize, NORMALIZE) else None
         self.project = nn.Linear(self.d_model, 3 * inner, bias=False, **place)
         self.gate = nn.Linear(self.d_model, 3 * self.heads, **place)
-        self.taps = nn.Parameter(torch.zeros(self.convolution, 3 * inner, **place)) if self.convolution > 1 else None
+        self.taps = nn.Parameter(torch.empty(self.convolution, 3 * inner, **place)) if self.convolution > 1 else None
         plain = self.heads == 1 and inner == self.d_model
         self.combine = None if plain else nn.Linear(inner, self.d_model, bias=False, **place)
+        self.start = nn.ParameterList(  # the last layer starts at 0
+            nn.Parameter(torch.empty(self.heads, *shape, **place)) for shape in self._shapes[:-1]
+        )
+        self._begin_fresh()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, such as after ``to_empty``."""
+        for part in (self.norm, self.project, self.gate, self.combine):
+            if part is not None:
+                part.reset_parameters()
+        self._begin_fresh()
+
+    def _begin_fresh(self) -> None:
+        """Draw ``M_0``, and set what torch's own layers draw otherwise."""
+        inner = self.heads * self.d_head
         drawn = DEPTHS[self.depth].start(self.heads, self.d_head, self.expansion * self.d_head)
-        self.start = nn.ParameterList(nn.Parameter(w.to(**place)) for w in some(drawn))
         with torch.no_grad():
+            for parameter, w in zip(self.start, some(drawn), strict=True):
+                parameter.copy_(w)
             self.project.weight[:inner] = self.project.weight[inner : 2 * inner]  # so that it recalls untrained
             self.gate.weight.zero_()
             self.gate.bias.copy_(torch.tensor(GATES_AT_START).repeat_interleave(self.heads))
             if self.taps is not None:
+                self.taps.zero_()
                 self.taps[-1] = 1.0
 
     def extra_repr(self) -> str:
@@ -185,7 +203,7 @@ class NeuralMemory(nn.Module):
         if learn is not None:
             check_mask(learn, "NeuralMemory: learn", tuple(x.shape[:2]))
         tokens, gates, tail = self._tokens(x, None if state is None else state.tail)
-        with _full_precision(x):
+        with without_autocast(x.device):
             if learn is not None:
                 taught = learn.unsqueeze(1).expand(-1, self.heads, -1).reshape(-1, learn.shape[1], 1)
                 gates = gates._replace(rate=gates.rate * taught)
@@ -222,7 +240,7 @@ class NeuralMemory(nn.Module):
         """
         self._check(x, state)
         (queries, _, _), _, _ = self._tokens(x, None if state is None else state.tail)
-        with _full_precision(x):
+        with without_autocast(x.device):
             moment = begin(self._start(x.shape[0]), False) if state is None else _moment(state)
             found = DEPTHS[self.depth].apply(finished(moment).memory, queries, self._options)
         return self._merged(found, x)
@@ -248,7 +266,7 @@ class NeuralMemory(nn.Module):
 
     @property
     def _precise(self) -> torch.dtype:
-        return torch.float64 if self.gate.weight.dtype == torch.float64 else torch.float32
+        return wide(self.gate.weight.dtype)
 
     def _start(self, b: int) -> Weights:
         given = (w.to(self._precise).expand(b, *w.shape).flatten(0, 1) for w in self.start)
@@ -267,7 +285,7 @@ class NeuralMemory(nn.Module):
         projected, raw = self.project(normed).to(self._precise), self.gate(normed).to(self._precise)
         if tail is None:
             tail = projected.new_zeros(x.shape[0], self.convolution - 1, projected.shape[2])
-        with _full_precision(x):
+        with without_autocast(x.device):
             if self.taps is not None:
                 projected, tail = convolved(projected, self.taps.to(self._precise), tail)
             queries, keys, values = self._by_head(projected)
@@ -347,26 +365,3 @@ def _moment(state: NeuralMemoryState) -> Moment:
 def _owned(weights: Weights) -> Weights:
     """Return copies, each sequence its own: what goes into a state shares nothing with the layer's parameters."""
     return tuple(None if w is None else w.clone(memory_format=torch.contiguous_format) for w in weights)
-
-
-def convolved(x: Tensor, taps: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``y_t = Σ_j taps_j ∘ x_{t−w+1+j}`` and the last ``w − 1`` inputs.
-
-    Parameters
-    ----------
-    x
-        ``(b, s, n)``.
-    taps
-        ``(w, n)``; the last one weighs the present.
-    tail
-        The ``w − 1`` inputs before the first, ``(b, w − 1, n)``.
-    """
-    longer = torch.cat((tail, x), 1)
-    y = x * taps[-1]
-    for j, tap in enumerate(taps[:-1]):
-        y = torch.addcmul(y, longer[:, j : j + x.shape[1]], tap)
-    return y, longer[:, x.shape[1] :].clone()
-
-
-def _full_precision(x: Tensor) -> torch.autocast:
-    return torch.autocast(x.device.type, enabled=False)
