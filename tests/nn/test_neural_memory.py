@@ -206,7 +206,36 @@ def test_read_is_what_forward_answers_at_the_last_token():
         torch.testing.assert_close(model.read(x[:, -1:], state), y[:, -1:], rtol=1e-9, atol=1e-9)
 
 
-def test_padding_teaches_nothing():
+def test_a_token_that_may_not_teach_takes_its_time():
+    model = layer(2, 8, chunk=4)
+    x = normal(1, 7, 8)
+    learn = torch.tensor([[True, False, False, False, False, True, True]])  # over the end of a chunk
+    y, state = model(x, learn=learn)
+    full, after = model(x)
+    torch.testing.assert_close(y[:, :1], full[:, :1], rtol=0, atol=0)
+    assert [part.shape for part in state.inputs] == [part.shape for part in after.inputs]
+    assert torch.equal(state.tail, after.tail)
+    assert all(part[:, :, :1].abs().sum() == 0 for part in state.changes)
+    assert y[:, 1:5].abs().sum() > 0
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("taught", [slice(4, None), slice(None, 5)])
+def test_bad_numbers_of_tokens_that_may_not_teach_do_no_harm(taught, bad, depth):
+    model = layer(depth, 8, chunk=3)
+    learn = torch.zeros(2, 9, dtype=torch.bool)
+    learn[:, taught] = True
+    x = normal(2, 9, 8)
+    given_x = x.masked_fill(~learn[..., None], bad).requires_grad_()
+    y, state = model(given_x, learn=learn)
+    torch.testing.assert_close(y, model(x.masked_fill(~learn[..., None], 0), learn=learn)[0], rtol=0, atol=0)
+    assert all(part.isfinite().all() for parts in state[:5] for part in parts)
+    y.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in (given_x, *model.parameters()))
+
+
+def test_tokens_that_may_not_teach_teach_nothing():
     model = layer(2, 8, chunk=4, convolution=1)
     x = normal(1, 4, 8)
     learn = torch.tensor([[True, True, False, False]])

@@ -89,8 +89,9 @@ class NeuralMemory(nn.Module):
     References
     ----------
     A. Behrouz, P. Zhong and V. Mirrokni (2024), *Titans: learning to memorize at test time*, arXiv:2501.00663,
-    sections 3.1 and 3.2. The triangular system of ``gradients="token"``: S. Yang and others (2024), *Parallelizing
-    linear transformers with the delta rule over sequence length*, arXiv:2406.06484, section 3.
+    sections 3.1 and 3.2. Ours are the ½ of ``ℓ`` and that forgetting leads to ``M_0``; the paper's leads to 0.
+    The triangular system of ``gradients="token"``: S. Yang and others (2024), *Parallelizing linear transformers with
+    the delta rule over sequence length*, arXiv:2406.06484, section 3.
     """
 
     def __init__(
@@ -188,7 +189,9 @@ class NeuralMemory(nn.Module):
             What the last call on the same stream returned; None begins a stream. Gradients flow back through it:
             ``state.detach()`` ends them.
         learn
-            Which tokens may teach, ``(b, s)`` booleans; False for padding. None means all.
+            Which tokens may teach, ``(b, s)`` booleans; None means all. It is no padding mask: a token that may not
+            teach is answered, and time passes with it as with any other. It takes a place in the chunk, its gates
+            forget and move on by the momentum, and the convolution sees it. Its NaN and ±inf count as 0.
 
         Returns
         -------
@@ -202,6 +205,7 @@ class NeuralMemory(nn.Module):
         self._check(x, state)
         if learn is not None:
             check_mask(learn, "NeuralMemory: learn", tuple(x.shape[:2]))
+            x = x.masked_fill(~(learn.unsqueeze(-1) | x.isfinite()), 0)  # 0 · NaN would teach
         tokens, gates, tail = self._tokens(x, None if state is None else state.tail)
         with without_autocast(x.device):
             if learn is not None:

@@ -83,7 +83,7 @@ def run(
 
     At each token ``t``, ``M`` and ``S`` gain ``−θ_t ∇ℓ_t``, where ``ℓ_t = ½‖M(k_t) − v_t‖²`` with the gradient
     at the end of the last chunk; then ``y_t = M(q_t)``. With chunks of 1, ``S_t = η_t S_{t−1} − θ_t ∇ℓ(M_{t−1})``
-    and ``M_t = (1 − α_t) M_{t−1} + S_t``.
+    and ``M_t = M_{t−1} − α_t (M_{t−1} − M_0) + S_t``.
 
     Parameters
     ----------
