@@ -60,6 +60,20 @@ def test_whatever_comes_the_norm_is_bounded(depth, gradients):
         assert (w - w0).norm() < bound
 
 
+@pytest.mark.parametrize("bias", [0.0, 20.0])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_bound_is_near_what_can_happen(depth, bias):
+    model = made(8, depth=depth, chunk=1, momentum=0.0, clip=0.5, convolution=1, normalize=False)
+    with torch.no_grad():
+        model.gate.bias.copy_(torch.tensor([20.0, 0.0, bias]))
+        _, state = model(1e4 * normal(1, 1, 8).expand(1, 60, 8))  # one value out of reach, so the same step each time
+    forget = 1e-4 + (1 - 1e-4) * torch.sigmoid(torch.tensor(bias)).item()
+    bound = model.rate * model.clip * 8**0.5 / forget
+    norms = [(w - w0).norm() for w, w0 in zip(state.memory, model.begin(1).memory, strict=True)]
+    assert max(norms) <= bound * (1 + 1e-5)
+    assert norms[-1] > 0.7 * bound
+
+
 def test_memory_does_not_grow_with_the_stream():
     model = made(8, chunk=4)
     _, state = model(normal(1, 1000, 8))
@@ -266,6 +280,8 @@ def test_training_teaches_it_to_recall():
         ({"momentum": 1.0}, InvalidParameter),
         ({"rate": 0.0}, InvalidParameter),
         ({"clip": -1.0}, InvalidParameter),
+        ({"clip": 1e-50}, InvalidParameter),
+        ({"clip": 1e300}, InvalidParameter),
         ({"convolution": 0}, InvalidParameter),
         ({"normalize": 1}, InvalidParameter),
         ({"gradients": "batch"}, UnknownName),
@@ -331,6 +347,38 @@ def test_state_that_does_not_fit():
         model(normal(2, 3, 8), NeuralMemoryState(*([p.double() for p in parts] for parts in state[:5]), state.tail))
     with pytest.raises(InvalidParameter, match="begin"):
         model.begin(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"tail": None}, InvalidDtype),
+        ({"memory": None}, InvalidInput),
+        ({"velocity": [1, 2]}, InvalidDtype),
+        ({"inputs": (None, None)}, InvalidDtype),
+        ({"changes": (torch.zeros(1, 1, 2, 32), torch.zeros(1, 1, 3, 8))}, InvalidShape),
+        ({"changes": (torch.zeros(1, 1, 2, 32), torch.zeros(1, 1, 2, 8))}, InvalidShape),
+        ({"tail": torch.zeros(1, 3, 24, dtype=torch.int64)}, InvalidDtype),
+    ],
+)
+def test_state_that_was_tampered_with(change, error):
+    model = made()
+    _, state = model(normal(1, 3, 8))
+    with pytest.raises(error, match=f"NeuralMemory: state.*{next(iter(change))}"):
+        model(normal(1, 2, 8), state._replace(**change))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("clip", [1e-6, 1e30])
+def test_the_smallest_and_the_largest_clip(clip, depth):
+    model = made(depth=depth, clip=clip, chunk=4)
+    x = torch.cat((torch.zeros(1, 3, 8), normal(1, 7, 8)), 1)
+    learn = torch.arange(10)[None] != 5
+    y, state = model(x, learn=learn)
+    y.sum().backward()
+    assert y.isfinite().all()
+    assert finite(state)
+    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_it_says_what_it_is():

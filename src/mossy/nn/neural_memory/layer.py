@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mossy.arrays import check_flag, check_integer, check_number, choose
-from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter
+from mossy.errors import EmptyBatch, InvalidDtype, InvalidInput, InvalidParameter, InvalidShape
 from mossy.nn.convolution import convolved
 from mossy.nn.neural_memory.gradient import advance
 from mossy.nn.neural_memory.network import Learned, Options, Weights, some
@@ -24,6 +24,7 @@ __all__ = ["NeuralMemory"]
 GRADIENTS: Final = {"chunk": False, "token": True}
 LEAST_FORGETTING = 1e-4  # a chunk; above 0, so that a bound on the memory's norm exists
 LARGEST_MOMENTUM = 0.999
+CLIPS = (1e-6, 1e30)  # float32 can divide by their squares
 EPSILON = 1e-6  # of the norm of x
 NORMALIZE = "NeuralMemory.normalize"
 GATES_AT_START = (0.0, -2.0, -5.0)  # before the sigmoid: θ half of the largest, η .12 of the largest, α .0067
@@ -61,8 +62,9 @@ class NeuralMemory(nn.Module):
         ``φ``: ``"gelu"``, ``"relu"``, ``"silu"`` or ``"tanh"``, less its mean over N(0, 1), which makes the features of
         unlike keys near orthogonal.
     chunk
-        Tokens of a mini-batch. With ``depth=1, gradients="token", momentum=0`` results depend on it by nothing but how
-        often something is forgotten: it is the delta rule. In no case do they depend on where a stream is cut.
+        Tokens of a mini-batch. Results depend on it, since forgetting and momentum act once a chunk, and ``clip`` looks
+        at the errors of its start. Without all three (``depth=1, gradients="token", momentum=0, clip=None``, and ``α``
+        near 0) it is the delta rule, whatever the chunk. In no case do they depend on where a stream is cut.
     gradients
         ``"token"``: the error of a token counts what the earlier tokens of its chunk changed (at ``depth=2``, in the
         second layer), so that a chunk of similar tokens cannot overshoot. ``"chunk"``: it does not, as in the paper.
@@ -73,7 +75,8 @@ class NeuralMemory(nn.Module):
     clip
         The largest error at the chunk's start, as a root mean square over the neurons of a head; a larger one is scaled
         down to it. With two layers, steps of the first are bounded likewise, and long features teach as if they had the
-        length that is expected of them. None for no bounds: the published law.
+        length that is expected of them. None for no bounds: the published law. From 10⁻⁶
+        to 10³⁰, so that float32 can square and divide by it.
     convolution
         Width of a short causal convolution over queries, keys and values, so that a key may come from an earlier token
         than its value; 1 for none.
@@ -126,7 +129,7 @@ class NeuralMemory(nn.Module):
         self.chunk = check_integer(chunk, "NeuralMemory.chunk", 1)
         self.rate = check_number(rate, "NeuralMemory.rate", 0.0, 1.0, open_low=True)
         self.momentum = check_number(momentum, "NeuralMemory.momentum", 0.0, LARGEST_MOMENTUM)
-        self.clip = None if clip is None else check_number(clip, "NeuralMemory.clip", 0.0, open_low=True)
+        self.clip = None if clip is None else check_number(clip, "NeuralMemory.clip", *CLIPS)
         self.convolution = check_integer(convolution, "NeuralMemory.convolution", 1)
         self.nonlinearity, self.gradients = nonlinearity, gradients
         self._options = Options(
@@ -330,6 +333,11 @@ class NeuralMemory(nn.Module):
         kinds = {"memory": 2, "carried": 2, "velocity": 2, "inputs": 0, "changes": 1}
         for field, kind in kinds.items():
             parts = getattr(state, field)
+            if not isinstance(parts, tuple | list):
+                raise InvalidInput(
+                    f"NeuralMemory: state.{field}: {type(parts).__name__} was given; a tuple with a tensor for each "
+                    "layer is allowed. Give what forward() returned."
+                )
             count = len(pairs) if field != "velocity" or self.momentum else 0
             if len(parts) != count:
                 raise InvalidInput(
@@ -337,18 +345,22 @@ class NeuralMemory(nn.Module):
                     "state of a layer of another depth, or with another choice of momentum."
                 )
             for part, pair in zip(parts, pairs, strict=False):
-                shape = (b, h, *pair) if kind == 2 else (b, h, "p", pair[kind])
-                check_shape(part, f"NeuralMemory: state.{field}", shape)
-                self._check_precise(part, field)
-        check_shape(state.tail, "NeuralMemory: state.tail", (b, self.convolution - 1, 3 * h * self.d_head))
-        self._check_precise(state.tail, "tail")
+                self._check_part(part, field, (b, h, *pair) if kind == 2 else (b, h, "p", pair[kind]))
+        self._check_part(state.tail, "tail", (b, self.convolution - 1, 3 * h * self.d_head))
+        lengths = [part.shape[2] for part in (*state.inputs, *state.changes)]
+        if len(set(lengths)) > 1:
+            raise InvalidShape(
+                f"NeuralMemory: state: inputs and changes of {lengths} tokens were given; all hold the same running "
+                "chunk. Give what forward() returned."
+            )
         if state.inputs[0].shape[2] > self.chunk:
             raise InvalidInput(
                 f"NeuralMemory: state: a running chunk of {state.inputs[0].shape[2]} tokens was given; at most "
                 f"{self.chunk} are allowed. It is the state of a layer with a longer chunk."
             )
 
-    def _check_precise(self, part: Tensor, field: str) -> None:
+    def _check_part(self, part: Tensor, field: str, shape: tuple[int | str, ...]) -> None:
+        check_shape(check_floating(part, f"NeuralMemory: state.{field}"), f"NeuralMemory: state.{field}", shape)
         if part.dtype != self._precise:
             raise InvalidDtype(
                 f"NeuralMemory: state.{field}: {part.dtype} was given; {self._precise} is allowed in a layer of "
