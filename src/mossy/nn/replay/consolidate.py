@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mossy.memory.results import Replay
 from mossy.nn.replay.drive import MATCH
 from mossy.nn.replay.losses import Loss, each_loss, matching
 from mossy.nn.replay.memory import ReplayMemory
+from mossy.nn.replay.modes import mode
 from mossy.nn.replay.odds import BY
 
 __all__ = ["consolidate", "experience"]
@@ -73,7 +75,8 @@ def consolidate(
     memory
         A ``ReplayMemory``, which is told the losses; or a ``mossy.Memory``, of which nothing is reinforced.
     model
-        The network. It learns in training mode, on the device of its parameters, and is put back into its mode.
+        The network. It learns in training mode, on the device of its parameters, and every part of it is put back into
+        its mode. If it is in training mode already, parts of it that are in evaluation mode (frozen) stay so.
     batches, batch
         How many batches, and of how many examples (of all, where fewer are held).
     by
@@ -134,12 +137,11 @@ def consolidate(
         draw = _of_tensors(memory, batch, by, random)
     else:
         draw = _of_patterns(memory, model, batch, by, loss, read, device, random)
-    was, taken, rates = model.training, [], [group["lr"] for group in step.param_groups]
-    model.train()
-    try:
+    taken = []
+    with mode(model, training=True), _rates(step, put_back=anneal) as rate:
         for turn in range(batches):
             if anneal:
-                _set_rates(step, [rate * (1 - turn / batches) for rate in rates])
+                rate(1 - turn / batches)
             x, y, logits, tell = draw()
             outputs, y = model(x.to(device)), y.to(device)
             each = loss(outputs, y)
@@ -156,16 +158,23 @@ def consolidate(
             step.step()
             tell(each.detach())
             taken.append(total.detach())
-    finally:
-        model.train(was)
-        if anneal:
-            _set_rates(step, rates)
     return torch.stack(taken).float().cpu()
 
 
-def _set_rates(optimizer: torch.optim.Optimizer, rates: list[Any]) -> None:
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+@contextmanager
+def _rates(optimizer: torch.optim.Optimizer, *, put_back: bool) -> Iterator[Callable[[float], None]]:
+    """Have a function that sets the rates to such a part of what they are."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    def part(of: float) -> None:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * of
+
+    try:
+        yield part
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True) if put_back else ():
+            group["lr"] = rate
 
 
 def _of_tensors(memory: ReplayMemory, batch: int, by: str, random: np.random.Generator) -> Any:
@@ -194,7 +203,7 @@ def _of_patterns(
 
     def surprise(found: Replay) -> Any:
         x, y = read(found)
-        with torch.no_grad():
+        with torch.no_grad(), mode(model, training=False):
             return loss(model(x.to(device)), y.to(device)).double().cpu().numpy()
 
     def draw() -> tuple[Tensor, Tensor, None, Callable[[Tensor], None]]:
