@@ -307,7 +307,7 @@ def full():
         (lambda: driven(loss="hinge"), UnknownName, "asymmetric"),
         (lambda: driven(match=-1), InvalidParameter, "match"),
         (lambda: driven(by="age"), UnknownName, "surprise"),
-        (lambda: driven(replay=-1), InvalidParameter, "mix.n"),
+        (lambda: driven(replay=-1), InvalidParameter, "drive.replay"),
         (lambda: driven(store=1), InvalidParameter, "True or False"),
         (lambda: driven(memory=[]), InvalidDtype, "ReplayMemory"),
         (lambda: driven(y=torch.arange(6)), InvalidShape, "every class"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mossy.arrays import check_flag, check_number, choose
-from mossy.errors import InvalidDtype, InvalidParameter, InvalidShape
+from mossy.arrays import check_flag, check_integer, check_number, choose
+from mossy.errors import EmptyBatch, InvalidDtype, InvalidParameter, InvalidShape
 from mossy.nn.replay.losses import LOSSES, check_classes, each_loss, matching
 from mossy.nn.replay.memory import Mixed, ReplayMemory
+from mossy.nn.replay.odds import BY
 
 __all__ = ["MATCH", "drive", "replay_loss"]
 
@@ -32,7 +33,7 @@ def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "symmetric", match: f
 
     Raises
     ------
-    UnknownName, InvalidParameter, InvalidShape
+    UnknownName, InvalidParameter, InvalidShape, EmptyBatch
     """
     new_loss = choose(LOSSES, loss, "replay_loss.loss")
     match = check_number(match, "replay_loss.match", 0)
@@ -41,6 +42,8 @@ def replay_loss(outputs: Tensor, mixed: Mixed, loss: str = "symmetric", match: f
             f"replay_loss.outputs: shape {tuple(outputs.shape)} was given; {len(mixed.x)} rows are allowed, one for "
             "each of mixed.x."
         )
+    if not mixed.new:
+        raise EmptyBatch("replay_loss.mixed: there is no new example in it; give at least one.")
     if mixed.y.is_floating_point():
         if loss != "symmetric":
             raise InvalidParameter(
@@ -97,8 +100,8 @@ def drive(
 
     Raises
     ------
-    UnknownName, InvalidParameter, InvalidShape, InvalidDtype
-        Nothing was learned or stored, if the memory or the loss cannot be used so.
+    UnknownName, InvalidParameter, InvalidShape, InvalidDtype, InvalidInput, EmptyBatch, NotFinite
+        Nothing was learned, stored or written anew, if the memory or the loss cannot be used so.
 
     Examples
     --------
@@ -115,20 +118,26 @@ def drive(
     check_flag(store, "drive.store")
     if not isinstance(memory, ReplayMemory):
         raise InvalidDtype(f"drive.memory: {type(memory).__name__} was given; a ReplayMemory is allowed.")
+    choose(LOSSES, loss, "drive.loss")
+    choose(BY, by, "drive.by")
+    match = check_number(match, "drive.match", 0)
+    if replay is not None:
+        check_integer(replay, "drive.replay", 0)
     with memory.alone():
-        if match and memory.balanced and not memory.holds(y):
-            memory.reconsolidate(model)
-        mixed = memory.mix(x, y, replay, by)
-        outputs = model(mixed.x)
-        total, old = replay_loss(outputs, mixed, loss, match)
-        logits = outputs[: len(x)].detach().float() if match else None
-        if store:
-            memory.check(x, y, logits)
+        memory.check_new(x, y, "drive")
+        anew = match and memory.balanced and not memory.holds(y)
+        with memory.trial(model if anew else None):
+            mixed = memory.mix(x, y, replay, by)
+            outputs = model(mixed.x)
+            total, old = replay_loss(outputs, mixed, loss, match)
+            logits = outputs[: len(x)].detach().float() if match else None
+            if store:
+                memory.check(x, y, logits)
+            if len(mixed.ids):
+                memory.update(mixed.ids, old)
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if len(mixed.ids):
-            memory.update(mixed.ids, old)
         if store:
             memory.store(x, y, logits)
     return total.detach()

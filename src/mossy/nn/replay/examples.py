@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mossy.arrays import Column
 from mossy.errors import EmptyBatch, InvalidDtype, UnknownMemory
+from mossy.nn.replay.checks import as_numbers
 from mossy.nn.replay.rows import Rows
 from mossy.strength import LinearLaw, Strengths
 
@@ -88,7 +89,7 @@ class Examples:
 
     def places(self, ids: Tensor | Iterable[int], by: str) -> Places:
         """Return the places of these ids, or raise."""
-        wanted = np.atleast_1d(torch.as_tensor(ids if isinstance(ids, Tensor | int) else list(ids)).cpu().numpy())
+        wanted = as_numbers(ids, f"{by}.ids")
         if not len(wanted):
             raise EmptyBatch(f"{by}.ids: none was given; give at least one.")
         if wanted.dtype.kind not in "iu" or wanted.ndim != 1:
@@ -112,11 +113,13 @@ class Examples:
         given: Mapping[str, Tensor],
         known: Mapping[str, NDArray[Any]],
         come: Places,
-        free: Places,
+        at: Places,
         room: int,
         now: float,
     ) -> None:
-        """Write those of the given rows that come: over places that are free, then behind the last one.
+        """Write those of the given rows that come: over those at some places, then behind the last one.
+
+        If that is cut off, what came is cut back, and if it had begun to write over old ones, those are let go.
 
         Parameters
         ----------
@@ -124,38 +127,74 @@ class Examples:
             Tensors and arrays of ``n`` new examples, by name.
         come
             Which of them are written.
-        free
-            Places of which the examples are let go.
+        at
+            Places of which the examples are written over, no more than come.
         room
             For how many there may be room.
         now
             The time.
         """
-        over, behind = come[: len(free)], come[len(free) :]
-        at, left = free[: len(over)], free[len(over) :]
-        if len(behind):
-            room = min(max(len(self) + len(behind), len(self) * 9 // 8), room)
-            parts: list[Rows | Column] = [*self.held.values(), *self.known.values(), *self.strengths.columns()]
-            for part in parts:
-                part.reserve(room)
-            for name, rows in self.held.items():
-                rows.append(given[name][_index(behind, given[name].device)])
-            for name, column in self.known.items():
-                column.append(known[name][behind])
-            self.strengths.append(len(behind), now)
-        if len(at):
-            for name, rows in self.held.items():
-                rows.overwrite(_index(at, rows.rows.device), given[name][_index(over, given[name].device)])
-            for name, column in self.known.items():
-                column.rows[at] = known[name][over]
-            self.strengths.erase(at)
-            self.strengths.excite(at, np.ones(len(at)), now)
-        self.take_out(left)
+        n, over, begun = len(self), len(at), at[:0]
+        ready = {  # what may fail, such as a copy to another device, comes before anything is written
+            name: given[name].detach()[_index(come, given[name].device)].to(rows.rows.device, rows.rows.dtype)
+            for name, rows in self.held.items()
+        }
+        try:
+            self._write_behind(ready, known, come, over, room, now)
+            if over:
+                begun = at
+                for name, rows in self.held.items():
+                    rows.overwrite(_index(at, rows.rows.device), ready[name][:over])
+                for name, column in self.known.items():
+                    column.rows[at] = known[name][come[:over]]
+                self.strengths.erase(at)
+                self.strengths.excite(at, np.ones(over), now)
+        except BaseException:  # no room, or an interruption
+            for part in self._parts():
+                part.truncate(n)
+            self.take_out(begun)
+            raise
 
-    def rewrite(self, name: str, places: Places, rows: Tensor) -> None:
-        """Write these rows of a tensor over those at places."""
+    def _write_behind(
+        self,
+        ready: Mapping[str, Tensor],
+        known: Mapping[str, NDArray[Any]],
+        come: Places,
+        over: int,
+        room: int,
+        now: float,
+    ) -> None:
+        """Write what comes, but for the first ``over``, behind the last row; the ids, which are counted, last."""
+        behind = come[over:]
+        if not len(behind):
+            return
+        room = min(max(len(self) + len(behind), len(self) * 9 // 8), room)
+        for part in self._parts():
+            part.reserve(room)
+        for name, rows in self.held.items():
+            rows.append(ready[name][over:])
+        self.strengths.append(len(behind), now)
+        for name, column in reversed(self.known.items()):
+            column.append(known[name][behind])
+
+    def _parts(self) -> list[Rows | Column]:
+        return [*self.held.values(), *self.known.values(), *self.strengths.columns()]
+
+    def rewrite(self, name: str, places: Places, rows: Tensor) -> Tensor:
+        """Write these rows of a tensor over those at places, and return those."""
         held = self.held[name]
-        held.overwrite(_index(places, held.rows.device), rows.to(held.rows.dtype))
+        at = _index(places, held.rows.device)
+        before = held.rows[at]
+        held.overwrite(at, rows)
+        return before
+
+    def move(self, device: torch.device) -> None:
+        """Hold the tensors on another device; no byte of them is left on this one."""
+        moved = {name: rows.on(device) for name, rows in self.held.items()}
+        left = [rows for name, rows in self.held.items() if rows is not moved[name]]
+        self.held = moved
+        for rows in left:
+            rows.truncate(0)
 
     def take_out(self, gone: Places) -> None:
         """Hold the examples at these places no more; no byte of them is left."""
@@ -164,12 +203,18 @@ class Examples:
         n = len(self) - len(gone)
         holes = gone[gone < n]
         moved = np.setdiff1d(np.arange(n, len(self)), gone)  # from the end into the holes
-        for rows in self.held.values():
-            rows.overwrite(_index(holes, rows.rows.device), rows.rows[_index(moved, rows.rows.device)])
-            rows.truncate(n)
-        for column in [*self.known.values(), *self.strengths.columns()]:
-            column.rows[holes] = column.rows[moved]
-            column.truncate(n)
+
+        def move() -> None:
+            for rows in self.held.values():
+                rows.overwrite(_index(holes, rows.rows.device), rows.rows[_index(moved, rows.rows.device)])
+            for column in [*self.known.values(), *self.strengths.columns()]:
+                column.rows[holes] = column.rows[moved]
+
+        def cut() -> None:
+            for part in self._parts():
+                part.truncate(n)
+
+        _to_the_end(move, cut)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all."""
@@ -184,6 +229,18 @@ class Examples:
         for name, column in self.known.items():
             column.append(state[name].cpu().numpy())
         self.strengths.restore({name: state[name].cpu().numpy() for name in ("modes", "when")})
+
+
+def _to_the_end(change: Callable[[], None], *rest: Callable[[], None]) -> None:
+    """Make changes that may be made again; one that is interrupted is, so that they are never half made."""
+    try:
+        change()
+    except BaseException:
+        change()
+        raise
+    finally:
+        if rest:
+            _to_the_end(*rest)
 
 
 def _index(places: Places, device: torch.device) -> Tensor:

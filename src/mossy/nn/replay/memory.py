@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
@@ -17,7 +19,6 @@ from mossy.errors import (
     EmptyBatch,
     EmptyMemory,
     FullMemory,
-    InvalidDtype,
     InvalidInput,
     InvalidParameter,
     InvalidShape,
@@ -25,11 +26,13 @@ from mossy.errors import (
     UnknownMemory,
 )
 from mossy.memory.draw import draw
+from mossy.nn.replay.checks import as_device, as_generator, as_numbers, check_examples
 from mossy.nn.replay.examples import Examples, Places, Replayed
+from mossy.nn.replay.modes import mode
 from mossy.nn.replay.odds import BY, KEEP, balanced, staying
 from mossy.nn.replay.rows import Rows
-from mossy.nn.replay.sampler import ReplaySampler
-from mossy.nn.tensors import check_floating
+from mossy.nn.replay.sampler import Drawn, ReplaySampler
+from mossy.nn.replay.state import State, read, written
 from mossy.strength import LinearLaw, as_law
 
 __all__ = ["Mixed", "ReplayMemory"]
@@ -77,7 +80,9 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         How strength fades, with one example stored as the unit of time: ``"power_law"``, ``"two_phase"``,
         ``"benna_fusi"`` or a law of ``mossy``. It is taken in its coarse form of two modes.
     device
-        Where examples are held. What is drawn comes back there. Workers of a ``DataLoader`` want ``"cpu"``.
+        Where examples are held. What is drawn comes back there. Workers of a ``DataLoader`` want ``"cpu"``. They hold
+        a copy of the memory: what was stored or forgotten since they began is not in it. Batches of ``sampler`` that
+        were drawn after that they refuse; other samplers want a new loader, without ``persistent_workers``.
     seed
         Of what stays and what is replayed.
 
@@ -118,13 +123,13 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         self.keep = keep
         self._lot = choose(KEEP, keep, "ReplayMemory.keep")
         self.balanced = check_flag(balanced, "ReplayMemory.balanced")
-        self.device = torch.device(device)
+        self.device = as_device(device, "ReplayMemory.device")
         self._law = as_law(law).coarse(MODES)
         self._random = np.random.default_rng(check_integer(seed, "ReplayMemory.seed", 0))
-        self._lock = threading.RLock()
+        self._lock, self._process = threading.RLock(), os.getpid()
         self._next = 0  # the id of the next example, and so the time
         self._since = 0  # the id of the first example of which the logits are as they were stored
-        self.changes = 0  # how often rows came, moved or went
+        self.changes = 0  # goes up before and after rows come, move or go: of one value, they are the same rows
         self._examples: Examples | None = None  # until the first batch says of what shape they are
         self._labels: dict[int, int] = {}  # the code of each class
 
@@ -149,81 +154,59 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         FullMemory
             There is not room for one example of each class. Nothing was stored.
         """
-        given = {"x": x, "y": y} | ({} if logits is None else {"logits": logits})
-        with self._lock:
-            examples, labels, codes, room = self._fitting(given)
+        with self.alone():
+            given, examples, labels, codes, room = self._fitting(x, y, logits)
             n = len(x)
             ids = np.arange(self._next, self._next + n)
-            self._examples, self._labels, self._next = examples, labels, self._next + n
             known = {
                 "ids": ids,
-                "born": np.full(n, float(self._next)),
+                "born": np.full(n, float(self._next + n)),
                 "lots": self._random.exponential(size=n),
                 "surprise": np.full(n, np.nan, np.float32),
                 "codes": codes,
             }
-            free, come = self._giving_way(examples, known, room)
-            examples.write({name: t.detach() for name, t in given.items()}, known, come, free, room, self._next)
-            self.changes += 1
+            free, come = self._giving_way(examples, known, room, self._next + n)
+            with self._changing():
+                examples.write(given, known, come, free[: len(come)], room, self._next + n)
+                self._examples, self._labels, self._next = examples, labels, self._next + n
+                examples.take_out(free[len(come) :])
         return torch.from_numpy(ids)
 
     def check(self, x: Tensor, y: Tensor, logits: Tensor | None = None) -> None:
         """Raise as ``store`` would, and store nothing."""
-        with self._lock:
-            self._fitting({"x": x, "y": y} | ({} if logits is None else {"logits": logits}))
+        with self.alone():
+            self._fitting(x, y, logits)
 
-    def _fitting(self, given: dict[str, Tensor]) -> tuple[Examples, dict[int, int], NDArray[np.int32], int]:
-        """Return where to write these, the codes of all classes and of these, and the room; nothing is changed."""
-        examples = self._where(given)
-        labels, codes = self._coded(given["y"])
+    def check_new(self, x: Tensor, y: Tensor, by: str) -> None:
+        """Raise unless a new batch can be learned together with what is held."""
+        with self.alone():
+            held = {} if self._examples is None else self._examples.held
+            check_examples({"x": x, "y": y}, held, by, balanced=self.balanced)
+
+    def _fitting(
+        self, x: Tensor, y: Tensor, logits: Tensor | None
+    ) -> tuple[dict[str, Tensor], Examples, dict[int, int], NDArray[np.int32], int]:
+        """Return these by name, where to write them, the codes of all classes and of these, and the room, or raise."""
+        given = {"x": x, "y": y} | ({} if logits is None else {"logits": logits})
+        examples = self._examples
+        check_examples(given, {} if examples is None else examples.held, "store", balanced=self.balanced)
+        if not len(x):
+            raise EmptyBatch("store.x: no example was given; give at least one.")
+        if examples is None:
+            examples = Examples(self._law, {name: Rows(batch, self.device) for name, batch in given.items()})
+        elif given.keys() != examples.held.keys():
+            raise InvalidInput(
+                f"store.logits: {'given' if 'logits' in given else 'not given'}, but not so before; give logits "
+                "every time, or never."
+            )
+        labels, codes = self._coded(y)
         room, kinds = self._room(examples), max(len(labels), 1)
         if room < kinds:
             raise FullMemory(
                 f"store: capacity={self.capacity!r} has room for {room} examples, and there are {kinds} classes; give "
                 "it room for one of each."
             )
-        return examples, labels, codes, room
-
-    def _where(self, given: dict[str, Tensor]) -> Examples:
-        """Return where to write these, or raise if they do not fit what is held; nothing is changed."""
-        for name, batch in given.items():
-            if not isinstance(batch, Tensor):
-                raise InvalidDtype(f"store.{name}: {type(batch).__name__} was given; a torch.Tensor is allowed.")
-            if batch.dim() == 0 or len(batch) != len(given["x"]):
-                raise InvalidShape(
-                    f"store.{name}: shape {tuple(batch.shape)} was given; one row for each example, as x of shape "
-                    f"{tuple(given['x'].shape)} has, is allowed."
-                )
-        if "logits" in given:
-            check_floating(given["logits"], "store.logits")
-        if not len(given["x"]):
-            raise EmptyBatch("store.x: no example was given; give at least one.")
-        if self.balanced and (given["y"].dim() != 1 or given["y"].is_floating_point() or given["y"].is_complex()):
-            raise InvalidDtype(
-                f"store.y: a tensor of {given['y'].dtype} and shape {tuple(given['y'].shape)} was given; classes, "
-                "integers (n,), are allowed. For other targets make a ReplayMemory with balanced=False."
-            )
-        if self._examples is None:
-            return Examples(self._law, {name: Rows(batch, self.device) for name, batch in given.items()})
-        held = self._examples.held
-        if given.keys() != held.keys():
-            raise InvalidInput(
-                f"store.logits: {'given' if 'logits' in given else 'not given'}, but not so before; give logits "
-                "every time, or never."
-            )
-        for name, batch in given.items():
-            rows = held[name].rows
-            if batch.shape[1:] != rows.shape[1:]:
-                raise InvalidShape(
-                    f"store.{name}: rows of shape {tuple(batch.shape[1:])} were given; {tuple(rows.shape[1:])} is "
-                    "allowed, as the first batch had."
-                )
-            if batch.dtype != rows.dtype and not (name == "logits" and batch.is_floating_point()):
-                raise InvalidDtype(
-                    f"store.{name}: a tensor of {batch.dtype} was given; {rows.dtype} is allowed, as the first batch "
-                    f"was. Give {name}.to({rows.dtype})."
-                )
-        return self._examples
+        return given, examples, labels, codes, room
 
     def _coded(self, y: Tensor) -> tuple[dict[int, int], NDArray[np.int32]]:
         """Return the code of each class, the new ones behind the old ones, and the codes ``(n,)`` of ``y``."""
@@ -240,14 +223,16 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
             return self.capacity
         return max(as_bytes(self.capacity, "ReplayMemory.capacity") - FIXED, 0) // examples.each
 
-    def _giving_way(self, examples: Examples, known: dict[str, NDArray[Any]], room: int) -> tuple[Places, Places]:
+    def _giving_way(
+        self, examples: Examples, known: dict[str, NDArray[Any]], room: int, now: int
+    ) -> tuple[Places, Places]:
         """Return the places of the old ones that are let go, and which of the new ones come."""
         old, n = len(examples), len(known["ids"])
         if old + n <= room:
             return np.empty(0, np.intp), np.arange(n)
         fresh = np.full(n, self._law.fresh[0])
-        log_s = np.concatenate([examples.log_strengths(self._next), fresh])
-        log_r = np.concatenate([examples.log_fresh(self._next), fresh])
+        log_s = np.concatenate([examples.log_strengths(now), fresh])
+        log_r = np.concatenate([examples.log_fresh(now), fresh])
         lots = self._lot(log_s, log_r, np.concatenate([examples["lots"], known["lots"]]))
         stay = staying(lots, np.concatenate([examples["codes"], known["codes"]]), room)
         return np.flatnonzero(~stay[:old]), np.flatnonzero(stay[old:])
@@ -262,7 +247,12 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
 
     def __getitems__(self, places: Sequence[int]) -> list[tuple[Tensor, ...]]:
         """Return the items at these places, from ``-len(memory)`` to ``len(memory) - 1``."""
-        with self._lock:
+        with self.alone():
+            if isinstance(places, Drawn) and places.changes != self.changes:
+                raise InvalidInput(
+                    "memory[i]: examples were stored or forgotten since this copy of the memory was made, or since "
+                    "these were drawn; make a new DataLoader then, or one without persistent_workers."
+                )
             for i in places:
                 if not -len(self) <= i < len(self):
                     raise IndexError(f"ReplayMemory: index {i} was given, and {len(self)} examples are held.")
@@ -300,9 +290,9 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
 
         Raises
         ------
-        EmptyMemory, InvalidParameter, UnknownName
+        EmptyMemory, InvalidParameter, UnknownName, InvalidDtype
         """
-        with self._lock:
+        with self.alone():
             examples = self._some("replay")
             n = check_integer(n, "replay.n", 1, len(self))
             return examples.at(self.draw(n, by, generator))
@@ -312,13 +302,12 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
     ) -> Places:
         """Return the places of ``n`` examples that are drawn, or of all if fewer are held."""
         weigh = choose(BY, by, "by")
-        if isinstance(generator, torch.Generator):
-            generator = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
-        with self._lock:
+        random = as_generator(generator, "generator") or self._random
+        with self.alone():
             examples = self._some("draw")
             log_s = examples.log_strengths(self._next) if by != "uniform" else np.empty(0)
             log_w = weigh(log_s, examples["surprise"].astype(np.float64))
-            return draw(balanced(log_w, examples["codes"]), n, self._random if generator is None else generator)
+            return draw(balanced(log_w, examples["codes"]), n, random)
 
     def mix(self, x: Tensor, y: Tensor, n: int | None = None, by: str = "uniform") -> Mixed:
         """Return a new batch ``x (b, ...)``, ``y (b, ...)`` with ``n`` replayed examples behind it.
@@ -337,20 +326,13 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         InvalidShape, InvalidDtype
             The batch does not fit what is held.
         """
-        wanted = len(x) if n is None else check_integer(n, "mix.n", 0)
-        with self._lock:
+        choose(BY, by, "by")
+        with self.alone():
+            self.check_new(x, y, "mix")
+            wanted = len(x) if n is None else check_integer(n, "mix.n", 0)
             if not wanted or not len(self):
-                choose(BY, by, "by")
                 return Mixed(x, y, len(x), torch.empty(0, dtype=torch.int64), None)
             old = self._some("mix").at(self.draw(wanted, by))
-        for name, new, held in (("x", x, old.x), ("y", y, old.y)):
-            if new.shape[1:] != held.shape[1:]:
-                raise InvalidShape(
-                    f"mix.{name}: rows of shape {tuple(new.shape[1:])} were given; {tuple(held.shape[1:])} is "
-                    "allowed, as the memory holds."
-                )
-            if new.dtype != held.dtype:
-                raise InvalidDtype(f"mix.{name}: {new.dtype} was given; {held.dtype} is allowed, as the memory holds.")
         both = torch.cat([x, old.x.to(x.device)]), torch.cat([y, old.y.to(y.device)])
         return Mixed(*both, len(x), old.ids, None if old.logits is None else old.logits.to(x.device))
 
@@ -361,11 +343,11 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
 
         Raises
         ------
-        UnknownMemory, InvalidShape, NotFinite, InvalidParameter
+        UnknownMemory, InvalidShape, InvalidDtype, NotFinite, InvalidParameter
             Nothing was changed.
         """
-        told = torch.as_tensor(losses).detach().float().cpu().numpy()
-        with self._lock:
+        told = as_numbers(losses, "update.losses").astype(np.float32)
+        with self.alone():
             examples = self._some("update")
             places = examples.places(ids, "update")
             if told.shape != places.shape:
@@ -384,15 +366,14 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
 
         Raises
         ------
-        UnknownMemory, InvalidParameter
+        UnknownMemory, InvalidParameter, InvalidDtype
         """
         amount = check_number(amount, "reinforce.amount", 0, 1e15, open_low=True)
-        with self._lock:
+        with self.alone():
             examples = self._some("reinforce")
             places = np.unique(examples.places(ids, "reinforce"))
             examples.strengths.excite(places, np.full(len(places), amount), self._next)
 
-    @torch.no_grad()
     def reconsolidate(self, model: nn.Module) -> None:
         """Write anew what a network says of the examples that were stored since this was last done.
 
@@ -410,26 +391,44 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         InvalidShape
             Its outputs do not have the shape of the stored logits.
         """
-        with self._lock:
-            examples = self._examples
-            if examples is None or "logits" not in examples.held:
-                return
-            places, was = np.flatnonzero(examples["ids"] >= self._since), model.training
-            device = next((p.device for p in model.parameters()), self.device)
-            model.eval()
+        with self.alone():
+            self._say_anew(model)
+
+    @torch.no_grad()
+    def _say_anew(self, model: nn.Module) -> tuple[Places, Tensor] | None:
+        """Return also where something is written anew, and what stood there."""
+        examples, said = self._examples, []
+        if examples is None or "logits" not in examples.held:
+            return None
+        held, places = examples.held["logits"].rows, np.flatnonzero(examples["ids"] >= self._since)
+        device = next((p.device for p in model.parameters()), self.device)
+        with mode(model, training=False):
+            for some in np.array_split(places, -(-len(places) // PART)) if len(places) else ():
+                outputs = model(examples.at(some).x.to(device))
+                wanted = (len(some), *held.shape[1:])
+                if not isinstance(outputs, Tensor) or outputs.shape != wanted:
+                    what = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+                    raise InvalidShape(
+                        f"reconsolidate.model: outputs {what} were returned; {wanted} is allowed, as the logits that "
+                        "are stored."
+                    )
+                said.append(outputs.to(held.device, held.dtype))
+        self._since = self._next
+        return (places, examples.rewrite("logits", places, torch.cat(said))) if said else None
+
+    @contextmanager
+    def trial(self, model: nn.Module | None) -> Iterator[None]:
+        """Reconsolidate by a network, if there is one; what is refused within leaves the memory as it was before."""
+        with self.alone():
+            since, random = self._since, self._random.bit_generator.state
+            before = None if model is None else self._say_anew(model)
             try:
-                for some in np.array_split(places, -(-len(places) // PART)) if len(places) else ():
-                    outputs = model(examples.at(some).x.to(device))
-                    wanted = (len(some), *examples.held["logits"].rows.shape[1:])
-                    if outputs.shape != wanted:
-                        raise InvalidShape(
-                            f"reconsolidate.model: outputs {tuple(outputs.shape)} were returned; {wanted} is allowed, "
-                            "as the logits that are stored."
-                        )
-                    examples.rewrite("logits", some, outputs)
-            finally:
-                model.train(was)
-            self._since = self._next
+                yield
+            except BaseException:
+                if before is not None and self._examples is not None:
+                    self._examples.rewrite("logits", *before)
+                self._since, self._random.bit_generator.state = since, random
+                raise
 
     def forget(
         self, ids: Tensor | Iterable[int] | None = None, *, classes: Tensor | Iterable[int] | None = None
@@ -442,22 +441,23 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         ------
         UnknownMemory
             One of them is not held. Nothing was forgotten.
+        InvalidInput, InvalidDtype, EmptyBatch
         """
         if (ids is None) == (classes is None):
             raise InvalidInput("forget: give ids, or classes.")
-        with self._lock:
+        with self.alone():
             examples = self._some("forget")
             if ids is not None:
-                examples.take_out(np.unique(examples.places(ids, "forget")))
+                gone = np.unique(examples.places(ids, "forget"))
             else:
-                gone = np.atleast_1d(np.asarray(torch.as_tensor(classes).cpu())).tolist()
-                for label in gone:
+                labels = as_numbers([] if classes is None else classes, "forget.classes").tolist()
+                for label in labels:
                     if label not in self.classes:
                         raise UnknownMemory(f"forget: nothing of class {label!r} is held; nothing was forgotten.")
-                codes = [self._labels[label] for label in gone]
-                examples.take_out(np.flatnonzero(np.isin(examples["codes"], codes)))
-            self._name_again(examples)
-            self.changes += 1
+                gone = np.flatnonzero(np.isin(examples["codes"], [self._labels[label] for label in labels]))
+            with self._changing():
+                examples.take_out(gone)
+                self._name_again(examples)
 
     def _name_again(self, examples: Examples) -> None:
         """Know only the classes that are held."""
@@ -467,8 +467,21 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         examples["codes"][:] = codes
 
     def alone(self) -> threading.RLock:
-        """Return a context in which no other thread uses the memory."""
+        """Return a context in which no other thread uses the memory.
+
+        A forked process has a lock of its own, since a thread that is not there may hold the other.
+        """
+        if self._process != os.getpid():
+            self._lock, self._process = threading.RLock(), os.getpid()
         return self._lock
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self.changes += 1
+        try:
+            yield
+        finally:
+            self.changes += 1
 
     def _some(self, by: str) -> Examples:
         if self._examples is None or not len(self._examples):
@@ -480,13 +493,13 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
     @property
     def ids(self) -> Tensor:
         """The ids ``(n,)`` of what is held, by place."""
-        with self._lock:
+        with self.alone():
             return torch.from_numpy(self._examples["ids"].copy()) if self._examples else torch.empty(0).long()
 
     @property
     def classes(self) -> list[int]:
         """The classes that are held, rising; none if not ``balanced``."""
-        with self._lock:
+        with self.alone():
             there = set(np.unique(self._examples["codes"]).tolist()) if self._examples else set()
             return sorted(label for label, code in self._labels.items() if code in there)
 
@@ -497,7 +510,7 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
     @property
     def strengths(self) -> Tensor:
         """The strengths ``(n,)`` now, by place."""
-        with self._lock:
+        with self.alone():
             log_s = self._examples.log_strengths(self._next) if self._examples else np.empty(0)
             return torch.from_numpy(np.exp(log_s))
 
@@ -508,23 +521,17 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
 
     def to(self, device: torch.device | str) -> Self:
         """Hold the examples on another device, and return the memory."""
-        with self._lock:
-            self.device = torch.device(device)
-            for rows in self._examples.held.values() if self._examples else ():
-                rows.to(self.device)
+        device = as_device(device, "to.device")
+        with self.alone():
+            if self._examples is not None:
+                self._examples.move(device)
+            self.device = device
         return self
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all that is held, for ``torch.save``, and the state of its random numbers."""
-        with self._lock:
-            held = self._examples.state() if self._examples else {}
-            known = {
-                "labels": list(self._labels),
-                "next": self._next,
-                "since": self._since,
-                "random": self._random.bit_generator.state,
-            }
-            return held | known
+        with self.alone():
+            return written(State(self._examples, self._labels, self._next, self._since, self._random))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Hold what ``state_dict`` returned, instead of what is held.
@@ -534,42 +541,21 @@ class ReplayMemory(Dataset[tuple[Tensor, ...]]):
         InvalidInput
             It is not the state of a memory made like this one. Nothing was changed.
         """
-        alone = {"labels", "next", "since", "random"}
-        wanted = alone | {"x", "y", "ids", "born", "lots", "surprise", "codes", "modes", "when"}
-        given = set(state) - {"logits"}
-        if given not in (wanted, alone):
-            raise InvalidInput(f"load_state_dict: {sorted(given)} were given; {sorted(wanted)} are allowed.")
-        examples = None if given == alone else self._restored(state)
-        with self._lock:
-            self._examples, self._next, self._since = examples, int(state["next"]), int(state["since"])
-            self._labels = {int(label): code for code, label in enumerate(state["labels"])}
-            self._random.bit_generator.state = state["random"]
-            self.changes += 1
-
-    def _restored(self, state: Mapping[str, Any]) -> Examples:
-        names, n = [name for name in ("x", "y", "logits") if name in state], len(state["ids"])
-        examples = Examples(self._law, {name: Rows(state[name], self.device) for name in names})
-        for name, rows in state.items():
-            if isinstance(rows, Tensor) and len(rows) != n:
-                raise InvalidShape(f"load_state_dict: {len(rows)} rows of {name!r} were given, and {n} ids.")
-        if n > self._room(examples):
+        got = read(state, self._law, self.device, balanced=self.balanced)
+        n, room = (0, 0) if got.examples is None else (len(got.examples), self._room(got.examples))
+        if n > room:
             raise InvalidInput(
-                f"load_state_dict: {n} examples were given; {self._room(examples)} are allowed, for as many there is "
-                f"room in capacity={self.capacity!r}."
+                f"load_state_dict: {n} examples were given; {room} are allowed, for as many there is room in "
+                f"capacity={self.capacity!r}."
             )
-        if state["modes"].shape[1:] != (self._law.modes,) or (n and bool(state["labels"]) != self.balanced):
-            raise InvalidInput(
-                "load_state_dict: the state of a memory with another law, or another balanced, was given; make this "
-                "one as that one was made."
-            )
-        examples.restore(state)
-        return examples
+        with self.alone(), self._changing():
+            self._examples, self._labels, self._next, self._since, self._random = got
 
     def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            return {name: part for name, part in self.__dict__.items() if name not in ("_lock", "_lot")}
+        with self.alone():
+            return {name: part for name, part in self.__dict__.items() if name not in ("_lock", "_process", "_lot")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.RLock()
+        self._lock, self._process = threading.RLock(), os.getpid()
         self._lot = KEEP[self.keep]

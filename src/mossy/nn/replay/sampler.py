@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, final
 
-import numpy as np
 import torch
 from torch.utils.data import Sampler
 
 from mossy.arrays import check_integer, choose
 from mossy.errors import EmptyMemory, InvalidDtype, InvalidInput
+from mossy.nn.replay.checks import as_generator
 from mossy.nn.replay.odds import BY
 
 if TYPE_CHECKING:
     from mossy.nn.replay.memory import ReplayMemory
 
-__all__ = ["ReplaySampler"]
+__all__ = ["Drawn", "ReplaySampler"]
+
+
+@final
+class Drawn(list[int]):
+    """Places that were drawn when the memory had changed so many times: a worker may hold it as it was before."""
+
+    changes = 0
 
 
 @final
@@ -24,7 +31,8 @@ class ReplaySampler(Sampler[list[int]]):
     """Draws batches of places in a ``ReplayMemory``; see ``ReplayMemory.sampler``, which makes one.
 
     Batches are drawn in the process of the loop, one by one: what ``update`` told counts from then on (a loader with
-    workers draws a few batches ahead). What is held must stay the same during a pass, since workers hold a copy of it.
+    workers draws a few batches ahead). What is held must stay the same during a pass, since workers hold a copy of it;
+    with ``persistent_workers=True`` as long as the loader is used.
 
     Raises
     ------
@@ -58,13 +66,14 @@ class ReplaySampler(Sampler[list[int]]):
         memory = self.memory
         if not len(memory):
             raise EmptyMemory("sampler: the memory holds nothing; store at least one example first.")
-        random = None
-        if self.generator is not None:
-            random = np.random.default_rng(int(torch.randint(1 << 62, (), generator=self.generator)))
-        before = memory.changes
+        random = as_generator(self.generator, "sampler.generator")
+        with memory.alone():
+            before = memory.changes
         for _ in range(len(self)):
-            places = memory.draw(self.batch, self.by, random).tolist()
-            if memory.changes != before:
+            with memory.alone():
+                places = Drawn(memory.draw(self.batch, self.by, random).tolist())
+                places.changes = memory.changes
+            if places.changes != before:
                 raise InvalidInput(
                     "sampler: examples were stored or forgotten while a loader went over the memory; do so between "
                     "passes, or take batches from memory.replay."
