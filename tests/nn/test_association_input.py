@@ -76,6 +76,7 @@ def test_bad_options(error, make):
         (InvalidInput, "4 tensors", lambda: ((torch.ones(2, 8),) * 4,)),
         (InvalidShape, "padding", lambda: (torch.ones(2, 3, 8), torch.zeros(3, 2).bool())),
         (InvalidDtype, "padding", lambda: (torch.ones(2, 3, 8), torch.zeros(2, 3))),
+        (InvalidDtype, r"one tuple: \(stored, state\)", lambda: (torch.ones(2, 3, 8), torch.ones(2, 3, 8))),
         (InvalidShape, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 4).bool())),
         (InvalidDtype, "association_mask", lambda: (torch.ones(2, 3, 8), None, torch.zeros(3, 3).long())),
         (EmptyBatch, "stored pattern", lambda: (torch.ones(0, 3, 8),)),

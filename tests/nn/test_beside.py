@@ -406,6 +406,7 @@ def test_what_a_model_returns_may_be_anything():
         (lambda m: attach(m, "1", {}), InvalidDtype, r"mossy\.Memory"),
         (lambda m: attach(m, "nine"), UnknownName, "'0', '1', '2'"),
         (lambda m: attach(m, nn.ReLU()), InvalidParameter, "no part"),
+        (lambda m: attach(nn.Linear(8, 4), "weight"), InvalidParameter, "Sequential"),
         (lambda m: attach(m, "1", k=0), InvalidParameter, "k"),
         (lambda m: attach(m, "1", weight=1.0), InvalidParameter, "0.99"),
         (lambda m: attach(m, "1", temperature=0), InvalidParameter, "temperature"),

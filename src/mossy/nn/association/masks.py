@@ -11,7 +11,7 @@ from mossy.nn.tensors import check_mask, check_shape
 __all__ = ["join"]
 
 
-def join(padding: Tensor | None, association: object, b: int, h: int, l: int, n: int) -> Tensor | None:
+def join(padding: object, association: object, b: int, h: int, l: int, n: int) -> Tensor | None:
     """Return one mask that broadcasts to ``(b, h, l, n)``: booleans, True where a state may read, or floats to add.
 
     Parameters
@@ -28,6 +28,12 @@ def join(padding: Tensor | None, association: object, b: int, h: int, l: int, n:
     """
     mask: Tensor | None = None
     if padding is not None:
+        if isinstance(padding, Tensor) and padding.is_floating_point() and padding.dim() == 3:
+            raise InvalidDtype(
+                f"stored_pattern_padding_mask: a tensor of {padding.dtype} of shape {tuple(padding.shape)} was given, "
+                f"as patterns have; booleans ({b}, {n}) are allowed. Give several sets as one tuple: (stored, state) "
+                "or (stored, state, projection)."
+            )
         mask = ~check_mask(padding, "stored_pattern_padding_mask", (b, n))[:, None, None, :]
     if association is None:
         return mask

@@ -17,6 +17,7 @@ from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import InvalidDtype, InvalidInput, InvalidParameter, InvalidShape, NotFinite
 from mossy.memory import Memory
 from mossy.nn.beside.mixture import MOST, MixtureCalibration, calibrated, mixture, votes, weight_of
+from mossy.nn.parts import name_of
 from mossy.nn.tensors import check_floating, wide
 
 __all__ = ["Attached", "attach"]
@@ -188,7 +189,7 @@ class Attached(nn.Module):
         if memory is not None and not isinstance(memory, Memory):
             raise InvalidDtype(f"attach.memory: {type(memory).__name__} was given; a mossy.Memory is allowed.")
         takes_input = choose(SIDES, side, "attach.side")
-        self.layer = _name_of(model, layer)
+        self.layer = name_of(model, layer, "attach.layer")
         self.k = check_integer(k, "attach.k", 1)
         self.classes = None if classes is None else check_integer(classes, "attach.classes", 1)
         self.reinforce = check_flag(reinforce, "attach.reinforce")
@@ -398,18 +399,6 @@ class Attached(nn.Module):
     def extra_repr(self) -> str:
         """Return the layer, and how many memories there are."""
         return f"layer={self.layer!r}, k={self.k}, memories={len(self.memory)}"
-
-
-def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
-    """Return the name of a layer in a model."""
-    names: dict[str, nn.Module] = {name: part for name, part in model.named_modules(remove_duplicate=False) if name}
-    if isinstance(layer, nn.Module):
-        for name, module in names.items():
-            if module is layer:
-                return name
-        raise InvalidParameter(f"attach.layer: a {type(layer).__name__} was given that is no part of the model.")
-    choose(names, layer, "attach.layer")
-    return layer
 
 
 def check_targets(targets: np.ndarray[Any, Any], classes: int, name: str) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mossy.arrays import check_integer, check_number
 from mossy.errors import InvalidDtype, InvalidInput, InvalidShape
 from mossy.nn.beside.attach import IGNORED, Attached, check_evaluates, check_targets, flat_targets, inputs_of, pair
+from mossy.nn.parts import mode
 
 __all__ = ["Distilled", "Score", "distill", "score", "widen"]
 
@@ -134,18 +135,11 @@ def distill(
     batches = None if test is None else list(test)
     before = None if batches is None else score(attached.model, batches, attached)
     memory = None if batches is None else score(attached, batches)
-    modes = [(part, part.training) for part in learner.modules()]
-    if not learner.training:
-        learner.train()
-    try:
+    with mode(learner, training=True):
         divergence = tuple(
             _epoch(attached, learner, [lessons[i] for i in random.permutation(len(lessons))], steps)
             for _ in range(epochs)
         )
-    except BaseException:
-        for part, training in modes:
-            part.training = training
-        raise
     learner.eval()
     after = None if batches is None else score(learner, batches, attached)
     return Distilled(learner, divergence, before, memory, after)

@@ -178,6 +178,11 @@ class Memoized(nn.Module):
             raise InvalidParameter(f"memoize.embed: {embed!r} was given; a function of inputs, or None, is allowed.")
         self.module = module
         self.budget = as_bytes(budget, "memoize.budget")
+        if self.budget <= Cache.overhead:
+            raise InvalidParameter(
+                f"memoize.budget: {budget!r} was given; more than {Cache.overhead} bytes are allowed, which is what "
+                "one output needs beside its entries."
+            )
         self.tolerance = None if tolerance is None else check_number(tolerance, "memoize.tolerance", 0.0)
         self.margin = check_number(margin, "memoize.margin", 0.0)
         self.rows = check_flag(rows, "memoize.rows")

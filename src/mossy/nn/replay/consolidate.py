@@ -14,10 +14,10 @@ from mossy.arrays import check_flag, check_integer, check_number, choose
 from mossy.errors import EmptyMemory, InvalidDtype, InvalidParameter, InvalidShape
 from mossy.memory import Memory
 from mossy.memory.results import Replay
+from mossy.nn.parts import mode
 from mossy.nn.replay.drive import MATCH
 from mossy.nn.replay.losses import Loss, each_loss, matching
 from mossy.nn.replay.memory import ReplayMemory
-from mossy.nn.replay.modes import mode
 from mossy.nn.replay.odds import BY
 
 __all__ = ["consolidate", "experience"]

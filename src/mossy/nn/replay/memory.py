@@ -26,9 +26,9 @@ from mossy.errors import (
     UnknownMemory,
 )
 from mossy.memory.draw import draw
+from mossy.nn.parts import mode
 from mossy.nn.replay.checks import as_device, as_generator, as_numbers, check_examples
 from mossy.nn.replay.examples import Examples, Places, Replayed
-from mossy.nn.replay.modes import mode
 from mossy.nn.replay.odds import BY, KEEP, balanced, staying
 from mossy.nn.replay.rows import Rows
 from mossy.nn.replay.sampler import Drawn, ReplaySampler

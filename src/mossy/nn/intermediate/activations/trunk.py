@@ -12,10 +12,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from mossy.errors import InvalidInput, InvalidParameter, InvalidShape, UnknownName
+from mossy.errors import InvalidInput, InvalidShape
 from mossy.nn.intermediate.fingerprint import encode, plain_bytes
 from mossy.nn.intermediate.tree import leaves
 from mossy.nn.intermediate.weights import beside_of, counted, dense_of, is_dense, parts_of, weights_of
+from mossy.nn.parts import name_of
 
 __all__ = ["Trunk", "count"]
 
@@ -57,7 +58,7 @@ class Trunk:
                 "features.model: a part is in training mode, in which activations differ from pass to pass. Call "
                 "model.eval() first."
             )
-        self.layer = _name(model, layer)
+        self.layer = name_of(model, layer, "features.layer", whole=True)
         self._model = weakref.ref(model)
         self.names: list[str] = []
         self._counts: list[tuple[int, int]] = []
@@ -197,20 +198,6 @@ def _here(hook: Callable[..., None]) -> Callable[..., None]:
             hook(*given)
 
     return called
-
-
-def _name(model: nn.Module, layer: str | nn.Module) -> str:
-    names: dict[str, nn.Module] = dict(model.named_modules())
-    if isinstance(layer, str):
-        if layer in names:
-            return layer
-        raise UnknownName(f"features.layer: {layer!r} was given; allowed are {', '.join(map(repr, names))}.")
-    for name, part in names.items():
-        if part is layer:
-            return name
-    raise InvalidParameter(
-        f"features.layer: {type(layer).__name__} was given; the name of a part of the model, or the part, is allowed."
-    )
 
 
 def _call(model: nn.Module, batch: Any) -> None:
