@@ -352,7 +352,7 @@ def test_parameters_are_checked():
     with pytest.raises(errors.InvalidParameter, match=r"torch.nn.Module"):
         memoize(len)
     for wrong in ({"budget": "much"}, {"budget": 10}, {"tolerance": -1}, {"rows": 1}, {"embed": 3}):
-        with pytest.raises(errors.InvalidParameter):
+        with pytest.raises(errors.InvalidParameter, match=f"memoize.{next(iter(wrong))}"):
             memoize(net(), **wrong)
     for wrong in ({"gradients": "cut"}, {"weights": "none"}):
         with pytest.raises(errors.UnknownName):

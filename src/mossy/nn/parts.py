@@ -27,7 +27,7 @@ def name_of(model: nn.Module, layer: str | nn.Module, by: str, *, whole: bool = 
         )
     if not isinstance(layer, nn.Module):
         choose(names, layer, by)
-        return layer
+        return str(layer)
     for name, part in names.items():
         if part is layer:
             return name
