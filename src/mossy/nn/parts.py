@@ -20,14 +20,15 @@ def name_of(model: nn.Module, layer: str | nn.Module, by: str, *, whole: bool = 
     ------
     UnknownName, InvalidParameter
     """
-    names = {name: part for name, part in model.named_modules(remove_duplicate=False) if name or whole}
+    parts = model.named_modules(remove_duplicate=False)
+    names: dict[str, nn.Module] = {name: part for name, part in parts if name or whole}
     if not names:
         raise InvalidParameter(
             f"{by}: the model, a {type(model).__name__}, has no parts. Wrap it: torch.nn.Sequential(model), layer '0'."
         )
     if not isinstance(layer, nn.Module):
         choose(names, layer, by)
-        return str(layer)
+        return layer
     for name, part in names.items():
         if part is layer:
             return name
